@@ -1,0 +1,1 @@
+"""The Unitree Aliengo as data: names, limits, masses, kinematics, URDF and MJCF."""
