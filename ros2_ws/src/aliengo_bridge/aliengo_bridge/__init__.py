@@ -1,0 +1,1 @@
+"""The Aliengo's wire protocol, links, safety supervisor and ROS 2 bridge node."""
