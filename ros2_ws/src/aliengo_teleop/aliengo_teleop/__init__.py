@@ -1,0 +1,1 @@
+"""Operator input for the Aliengo: joystick, keyboard and remote to velocity commands."""

@@ -1,0 +1,161 @@
+"""Time-outs, dead man, precedence and requests of the whole teleoperation, on a fake clock."""
+
+import pytest
+
+from aliengo_teleop.arbitration import PRIORITY, Arbiter
+from aliengo_teleop.core import Teleop
+from aliengo_teleop.mapping import Velocity
+from aliengo_teleop.parameters import PARAMETERS, make_config
+
+ZERO = pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+PERIOD = 0.02
+
+
+class Operator:
+    """Drives a `Teleop` with a clock that only the test moves."""
+
+    def __init__(self, **changes):
+        self.teleop = Teleop(make_config({p.name: p.default for p in PARAMETERS} | changes))
+        self.now = 100.0
+        self.output = self.teleop.tick(self.now)
+        self.modes: list[str] = []
+
+    def joy(self, vx=0.0, buttons=(), source="joystick"):
+        pressed = [int(i in buttons) for i in range(16)]
+        axes = [0.0, vx, 0.0, 0.0, 0.0]
+        self.teleop.on_joy(source, axes, pressed, self.now)
+
+    def run(self, seconds, **joy):
+        for _ in range(round(seconds / PERIOD)):
+            self.now += PERIOD
+            if joy:
+                self.joy(**joy)
+            self.output = self.teleop.tick(self.now)
+            self.modes += self.output.modes
+        return self.output
+
+
+@pytest.fixture
+def driving():
+    operator = Operator()
+    operator.run(0.1, vx=0.0)
+    operator.run(1.0, vx=1.0, buttons=(4,))
+    assert operator.output.velocity == pytest.approx((1.0, 0.0, 0.0))
+    assert operator.output.source == "joystick"
+    return operator
+
+
+def test_releasing_the_dead_man_stops_within_the_stop_time(driving):
+    assert driving.run(0.22, vx=1.0).velocity == ZERO
+    assert driving.output.source == "none"
+
+
+def test_a_silent_joystick_stops_at_once_when_its_time_out_has_passed(driving):
+    assert driving.run(0.2).velocity == pytest.approx((1.0, 0.0, 0.0))
+    assert driving.run(0.02).velocity == ZERO
+
+
+def test_a_lost_joystick_ends_in_stand_once(driving):
+    driving.run(5.0)
+    assert driving.modes == ["stand"]
+
+
+def test_a_released_joystick_may_go_away_without_a_mode_change(driving):
+    driving.run(0.3, vx=0.0)
+    driving.run(5.0)
+    assert driving.modes == []
+
+
+def test_a_joystick_that_returns_must_release_its_dead_man_first(driving):
+    driving.run(0.5)
+    assert driving.run(0.5, vx=1.0, buttons=(4,)).source == "none"
+    driving.run(0.1, vx=1.0)
+    assert driving.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"
+
+
+def test_silence_follows_idleness(driving):
+    driving.run(0.3, vx=0.0)
+    assert driving.output.velocity is not None
+    assert driving.run(0.5, vx=0.0).velocity is None
+
+
+def test_the_remote_outranks_the_joystick(driving):
+    driving.joy(source="remote")
+    driving.now += PERIOD
+    driving.joy(vx=-1.0, buttons=(1,), source="remote")
+    driving.joy(vx=1.0, buttons=(4,))
+    assert driving.teleop.tick(driving.now).source == "remote"
+
+
+def test_navigation_drives_only_while_nobody_else_does():
+    operator = Operator()
+    for _ in range(50):
+        operator.teleop.on_velocity("navigation", Velocity(0.5, 0.0, 0.0), operator.now)
+        operator.run(PERIOD)
+    assert operator.output.source == "navigation"
+    operator.run(PERIOD, vx=0.0)
+    operator.run(PERIOD, vx=-1.0, buttons=(4,))
+    assert operator.output.source == "joystick"
+
+
+def test_navigation_that_falls_silent_stops_without_a_mode_request():
+    operator = Operator()
+    for _ in range(50):
+        operator.teleop.on_velocity("navigation", Velocity(0.5, 0.0, 0.0), operator.now)
+        operator.run(PERIOD)
+    assert operator.run(0.28).velocity == ZERO
+    operator.run(3.0)
+    assert operator.modes == []
+
+
+def test_an_estop_button_latches_until_the_bridge_is_reset():
+    teleop = Operator(**{"buttons.estop": [1, 6]})
+    teleop.run(0.1)
+    teleop.run(0.1, vx=0.0)
+    teleop.now += PERIOD
+    teleop.joy(buttons=(1, 6))
+    output = teleop.teleop.tick(teleop.now)
+    assert (output.source, output.estop, output.modes) == ("estop", True, ("damping",))
+    teleop.teleop.on_reset_required(False, teleop.now)
+    assert teleop.run(1.0, vx=1.0, buttons=(4,)).source == "estop"
+    teleop.teleop.on_reset_required(False, teleop.now)
+    assert teleop.run(0.1, vx=1.0, buttons=(4,)).source == "none"
+    teleop.run(0.1, vx=0.0)
+    assert teleop.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"
+
+
+def test_an_estop_of_somebody_else_is_followed(driving):
+    driving.teleop.on_estop(True, driving.now)
+    output = driving.run(0.1, vx=1.0, buttons=(4,))
+    assert output.source == "estop"
+    assert output.velocity == Velocity()
+
+
+def test_the_arbiter_wants_a_time_out_for_every_source():
+    with pytest.raises(ValueError, match="navigation"):
+        Arbiter(dict.fromkeys(PRIORITY[:-1], 0.2))
+    with pytest.raises(ValueError, match="'web'"):
+        Arbiter(dict.fromkeys(PRIORITY, 0.2) | {"web": 0.0})
+    with pytest.raises(ValueError, match="mind"):
+        Arbiter(dict.fromkeys(PRIORITY, 0.2)).update("mind", Velocity(), True, 0.0)
+
+
+def test_a_bad_parameter_is_named_with_its_prefix():
+    with pytest.raises(ValueError, match=r"remote\.deadzone is 2"):
+        Operator(**{"remote.deadzone": 2.0})
+
+
+def test_a_stall_of_this_process_is_not_blamed_on_the_joystick(driving):
+    driving.now += 0.25
+    assert driving.run(0.02, vx=1.0, buttons=(4,)).source == "joystick"
+    assert driving.output.velocity == pytest.approx((1.0, 0.0, 0.0))
+
+
+def test_a_long_stall_counts_in_full(driving):
+    driving.now += 1.0
+    assert driving.run(0.1, vx=1.0, buttons=(4,)).source == "none"
+
+
+def test_a_stall_does_not_keep_a_dead_joystick_alive(driving):
+    driving.now += 0.25
+    assert driving.run(0.24).velocity == ZERO

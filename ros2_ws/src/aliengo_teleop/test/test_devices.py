@@ -1,0 +1,89 @@
+"""Keyboard and gamepad readers, and the shipped profiles."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aliengo_teleop.gamepad import AxisRange, GamepadError, GamepadState, open_gamepad
+from aliengo_teleop.keyboard import AXES, BUTTONS, KeyboardPad
+from aliengo_teleop.parameters import PARAMETERS, make_config
+
+PROFILES = sorted((Path(__file__).parents[4] / "config" / "teleop").glob("*.yaml"))
+
+
+def pressed(pad: KeyboardPad, now: float) -> set[str]:
+    return {name for name, value in zip(BUTTONS, pad.read(now)[1], strict=True) if value}
+
+
+def test_a_held_key_drives_and_a_released_one_stops():
+    pad = KeyboardPad()
+    pad.press("w", 0.0)
+    assert pressed(pad, 0.5) == {"enable"}
+    for i in range(10):
+        pad.press("w", 0.5 + 0.03 * i)
+    assert pad.read(0.8)[0] == [1.0, 0.0, 0.0]
+    assert pressed(pad, 0.9 + 0.03) == set()
+
+
+def test_opposite_keys_cancel_and_capitals_are_turbo():
+    pad = KeyboardPad()
+    pad.press("A", 0.0)
+    pad.press("D", 0.0)
+    axes, _ = pad.read(0.1)
+    assert axes[AXES.index("vy")] == 0.0
+    assert pressed(pad, 0.1) == {"turbo"}
+
+
+@pytest.mark.parametrize("key", ["\n", "z", "\x1b"])
+def test_an_unknown_key_lets_go(key):
+    pad = KeyboardPad()
+    pad.press("w", 0.0)
+    pad.press(key, 0.1)
+    assert pressed(pad, 0.1) == set()
+
+
+def test_space_is_the_estop_and_is_reported_once():
+    pad = KeyboardPad()
+    pad.press("w", 0.0)
+    pad.press(" ", 0.1)
+    axes, buttons = pad.read(0.1)
+    assert axes == [0.0, 0.0, 0.0]
+    assert [name for name, value in zip(BUTTONS, buttons, strict=True) if value] == ["estop"]
+    assert pressed(pad, 0.12) == set()
+
+
+def test_gamepad_events_become_joy_in_the_order_of_event_codes():
+    stick, hat = AxisRange(-32768, 32767), AxisRange(-1, 1)
+    state = GamepadState({0x11: hat, 0x00: stick, 0x01: stick}, [0x131, 0x130, 0x1E])
+    state.apply(0x03, 0x01, -32768)
+    state.apply(0x03, 0x11, 1)
+    state.apply(0x01, 0x131, 1)
+    state.apply(0x01, 0x1E, 1)
+    axes, buttons = state.read()
+    assert axes == pytest.approx([0.0, 1.0, -1.0], abs=1e-4)
+    assert buttons == [0, 1]
+
+
+def test_a_missing_gamepad_is_named(tmp_path):
+    pytest.importorskip("evdev")
+    with pytest.raises(GamepadError, match="event99"):
+        open_gamepad(str(tmp_path / "event99"))
+
+
+def test_profiles_are_shipped():
+    names = {path.stem for path in PROFILES}
+    assert {"ps4", "ps5", "xbox", "logitech_f710", "unitree", "keyboard"} <= names
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_names_only_parameters_that_exist_and_has_an_estop(path):
+    values = yaml.safe_load(path.read_text())["/**"]["ros__parameters"]
+    defaults = {p.name: p.default for p in PARAMETERS}
+    assert set(values) <= set(defaults)
+    for name, value in values.items():
+        assert type(value) is type(defaults[name]), name
+    config = make_config(defaults | values)
+    source = "remote" if path.stem == "unitree" else "joystick"
+    assert config.mappings[source].chords["estop"]
+    assert config.mappings[source].require_enable_button
