@@ -1,0 +1,185 @@
+"""`train.py`: flags, run folder, signals; the loop itself is `learning.runner`."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+import tyro
+
+from aliengo_training.checkpoints import CheckpointError, find_checkpoint, run_folder
+from aliengo_training.learning.build import build_runner, find_motions
+from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.distributed import device_of, join_world, seed_everything
+from aliengo_training.learning.logs import MetricsLog, Progress, write_params
+from aliengo_training.learning.runner import NonFiniteError
+from aliengo_training.tasks.registry import EXPERIMENTS, experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArgs:
+    """Train an Aliengo policy.
+
+    Attributes:
+        task: aliengo_amp, aliengo_residual or aliengo_finetune.
+        output_name: Name of the run folder below logs/<task>/.
+        motion_files: Glob pattern of the reference motions (quote it).
+        sim: mujoco_warp, mujoco or isaacgym.
+        rl_device: Torch device.
+        headless: Without a window (Isaac Gym only; the other backends have none).
+        resume: Continue a run.
+        load_run: Run to continue, by default output_name.
+        checkpoint: Iteration to continue from, by default the last.
+        base_checkpoint: Base policy of a residual or fine-tuning run (a model_<iteration>.pt).
+        max_minutes: Stop after this time, with a checkpoint.
+        log_root: Where run folders are made.
+        capture: Replay training as CUDA graphs.
+        cfg: Everything else, e.g. --cfg.ppo.entropy 0.01.
+    """
+
+    task: str = "aliengo_amp"
+    output_name: str = "run"
+    motion_files: Optional[str] = None
+    sim: str = "mujoco_warp"
+    rl_device: str = "cuda:0"
+    headless: bool = True
+    resume: bool = False
+    load_run: Optional[str] = None
+    checkpoint: int = -1
+    base_checkpoint: Optional[Path] = None
+    max_minutes: Optional[float] = None
+    log_root: Path = Path("logs")
+    capture: bool = True
+    cfg: ExperimentConfig = dataclasses.field(default_factory=ExperimentConfig)
+
+
+def parse(arguments: Sequence[str]) -> TrainArgs:
+    """Read the command line; the task chooses the defaults of everything below --cfg."""
+    task = TrainArgs.task
+    for position, argument in enumerate(arguments):
+        if argument == "--task" and position + 1 < len(arguments):
+            task = arguments[position + 1]
+        elif argument.startswith("--task="):
+            task = argument.split("=", 1)[1]
+    if "-h" in arguments or "--help" in arguments:
+        task = task if task in EXPERIMENTS else TrainArgs.task
+    default = TrainArgs(task=task, cfg=experiment(task))
+    # Underscores as the users type them; tyro takes either.
+    return tyro.cli(TrainArgs, args=list(arguments), default=default, use_underscores=True)
+
+
+class StopRequest:
+    """Set by SIGINT or SIGTERM, or by the clock: the run ends after the iteration in progress, with a checkpoint."""
+
+    def __init__(self, max_minutes: Optional[float]) -> None:
+        self._deadline = None if max_minutes is None else time.monotonic() + 60.0 * max_minutes
+        self._signalled = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = True
+        print("\nstopping after this iteration (again to stop at once)", file=sys.stderr)
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self._signalled or (
+            self._deadline is not None and time.monotonic() >= self._deadline
+        )
+
+
+def _check(args: TrainArgs) -> None:
+    if args.rl_device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"--rl_device {args.rl_device}: torch finds no CUDA device; without a GPU use --sim mujoco --rl_device cpu"
+        )
+    needs_motion = args.cfg.amp.style_weight > 0.0
+    if needs_motion and args.motion_files is None:
+        raise ValueError(
+            "no motion files: give --motion_files 'path/*.txt' (a quoted glob pattern)"
+        )
+
+
+def _resume_point(args: TrainArgs, folder: Path) -> Optional[Path]:
+    if not args.resume:
+        if folder.is_dir() and any(folder.glob("model_*.pt")):
+            raise CheckpointError(
+                f"{folder} already holds a run; continue it with --resume or choose another --output_name"
+            )
+        return None
+    source = run_folder(args.log_root, args.task, args.load_run or args.output_name)
+    return find_checkpoint(source, args.checkpoint)
+
+
+def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
+    """Train as the arguments say.
+
+    Returns:
+        The run's folder and the metrics of the last iteration.
+    """
+    _check(args)
+    device = device_of(args.rl_device)
+    torch.set_float32_matmul_precision("high")
+    world = join_world(device)
+    seed_everything(args.cfg.seed, world)
+    folder = args.log_root / args.task / args.output_name
+    resume_from = _resume_point(args, folder)
+    motions = find_motions(args.motion_files) if args.motion_files else None
+    runner = build_runner(
+        args.cfg,
+        args.sim,
+        device,
+        motions,
+        world,
+        args.base_checkpoint,
+        args.headless,
+        args.capture,
+    )
+    if resume_from is not None:
+        runner.load(resume_from)
+        print(f"resumed from {resume_from} at iteration {runner.iteration}")
+    stop = StopRequest(args.max_minutes)
+    log = None
+    if world.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
+        write_params(folder, args.cfg, command, extra)
+        log = MetricsLog(folder, resume=args.resume)
+    progress = Progress(
+        args.cfg.max_iterations, None if args.max_minutes is None else 60.0 * args.max_minutes
+    )
+    last: Dict[str, float] = {}
+
+    def on_iteration(iteration: int, metrics: Dict[str, float]) -> None:
+        last.update(metrics)
+        if log is not None:
+            log.write(iteration, metrics, runner.environment_steps)
+            progress.show(iteration, metrics)
+
+    try:
+        runner.learn(folder if world.is_main else None, on_iteration, stop)
+    finally:
+        progress.finish()
+        if log is not None:
+            log.close()
+        runner.task.simulator.close()
+        world.close()
+    return folder, last
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Entry point of `train.py`; user errors end with a message and exit code 2."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        folder, _ = run(parse(arguments), arguments)
+    except (ValueError, NonFiniteError, FileNotFoundError) as error:
+        print(f"train.py: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print(f"run folder: {folder}")

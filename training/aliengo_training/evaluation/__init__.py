@@ -1,0 +1,1 @@
+"""Judging policies: randomised rollouts, their figures, tables and pictures."""

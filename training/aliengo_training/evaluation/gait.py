@@ -1,0 +1,187 @@
+"""Rhythm of a gait: its period, the phases of the legs, the mean cycle, how far two are apart.
+
+All functions take one recording sampled at a fixed period; they know nothing of policies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = [
+    "CYCLE_BINS",
+    "cycle_distance",
+    "gait_period",
+    "mean_cycle",
+    "phase_difference",
+    "phase_offsets",
+]
+
+#: Phases that a mean cycle is given at.
+CYCLE_BINS = 64
+#: Harmonics of the gait frequency that describe a mean cycle.
+_HARMONICS = 5
+_SLOWEST_GAIT_HZ, _FASTEST_GAIT_HZ = 0.4, 6.0
+#: Correlation with itself a period later, at least, to call a motion a rhythm.
+_WEAKEST_RHYTHM = 0.4
+#: Joints that move less than this (root mean square about their mean) do not walk [rad].
+_STILL_RAD = 0.02
+_STRIDES_PER_WINDOW = 3
+
+
+def gait_period(joints: np.ndarray, period_s: float) -> float:
+    """Period at which the joints repeat best [s]; NaN without a rhythm.
+
+    The first clear peak of the autocorrelation summed over the joints, refined by a parabola; a
+    slow drift (a cubic over time) is taken out first.
+
+    Args:
+        joints: (T, J) joint positions [rad].
+        period_s: Time between samples [s].
+    """
+    moving = _without_drift(joints)
+    count = len(moving)
+    first = max(2, int(np.ceil(1.0 / (_FASTEST_GAIT_HZ * period_s))))
+    last = min(int(1.0 / (_SLOWEST_GAIT_HZ * period_s)), count // 2)
+    if last <= first or np.sqrt(np.mean(moving**2)) < _STILL_RAD:
+        return float("nan")
+    match = _autocorrelation(moving, last + 1)
+    peaks = [
+        lag
+        for lag in range(first, last + 1)
+        if match[lag] >= match[lag - 1] and match[lag] > match[lag + 1]
+    ]
+    if not peaks or max(match[lag] for lag in peaks) < _WEAKEST_RHYTHM:
+        return float("nan")
+    best = max(match[lag] for lag in peaks)
+    lag = next(lag for lag in peaks if match[lag] > 0.9 * best)
+    curvature = match[lag - 1] - 2.0 * match[lag] + match[lag + 1]
+    shift = 0.5 * (match[lag - 1] - match[lag + 1]) / curvature if curvature != 0.0 else 0.0
+    return float((lag + shift) * period_s)
+
+
+def phase_offsets(
+    contact: np.ndarray, stride_s: float, period_s: float, reference: int
+) -> np.ndarray:
+    """Share of a stride by which each foot's stance comes after that of the reference foot.
+
+    From the phase of each contact pattern at the gait frequency relative to the reference foot's,
+    over windows of a few strides, so that a stride time that varies does no harm.
+
+    Args:
+        contact: (T, 4) bool.
+        stride_s: Gait period [s].
+        period_s: Time between samples [s].
+        reference: Index of the reference foot.
+
+    Returns:
+        (4,) in [-0.5, 0.5); NaN for feet that are always or never on the ground.
+    """
+    signal = contact.astype(np.float64)
+    window = round(_STRIDES_PER_WINDOW * stride_s / period_s) if stride_s > 0.0 else 0
+    if not 0 < window <= len(signal):
+        return np.full(signal.shape[1], np.nan)
+    wave = np.exp(-2j * np.pi * np.arange(window) * period_s / stride_s)
+    cross = np.zeros(signal.shape[1], dtype=complex)
+    for start in range(0, len(signal) - window + 1, window):
+        part = signal[start : start + window]
+        spectrum = wave @ (part - part.mean(axis=0))
+        cross += spectrum * np.conj(spectrum[reference])
+    offsets = _wrap(-np.angle(cross) / (2.0 * np.pi))
+    offsets[np.abs(cross) < 1e-6] = np.nan
+    return offsets
+
+
+def mean_cycle(
+    joints: np.ndarray, stride_s: float, period_s: float, bins: int = CYCLE_BINS
+) -> np.ndarray:
+    """The average cycle of the joints, (bins, J) [rad], starting at an arbitrary phase.
+
+    The phase at each sample comes from the joints themselves (their motion at the gait frequency,
+    taken together by a singular value decomposition), so that strides of varying length average
+    without blurring; then the first harmonics over that phase are fitted by least squares.
+
+    Args:
+        joints: (T, J) [rad].
+        stride_s: Gait period [s].
+        period_s: Time between samples [s].
+        bins: Phases that the cycle is given at.
+
+    Raises:
+        ValueError: If the recording is shorter than one and a half periods.
+    """
+    if len(joints) * period_s < 1.5 * stride_s:
+        raise ValueError(
+            f"recording of {len(joints) * period_s:.2f} s, expected at least 1.5 periods "
+            f"of {stride_s:.2f} s"
+        )
+    phase = _phase(joints, stride_s, period_s)
+    harmonics = min(_HARMONICS, int(0.5 * stride_s / period_s - 1e-9), (len(joints) - 1) // 4)
+    coefficients, *_ = np.linalg.lstsq(_fourier(phase, harmonics), joints, rcond=None)
+    grid = 2.0 * np.pi * np.arange(bins) / bins
+    return np.asarray(_fourier(grid, harmonics) @ coefficients)
+
+
+def cycle_distance(cycle: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Joint-angle RMSE per leg between two cycles at the one phase shift that fits best overall.
+
+    Args:
+        cycle: (B, 12) [rad], as `mean_cycle` gives it.
+        other: (B, 12) [rad].
+
+    Returns:
+        (4,) FL, FR, RL, RR [rad], each over the leg's three joints and the whole cycle.
+    """
+    shifts = [np.roll(cycle, shift, axis=0) - other for shift in range(len(cycle))]
+    errors = [float(np.mean(difference**2)) for difference in shifts]
+    best = shifts[int(np.argmin(errors))]
+    return np.sqrt(np.mean(best.reshape(len(cycle), 4, 3) ** 2, axis=(0, 2)))
+
+
+def phase_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Distance around the circle of two phases in shares of a stride, 0 to 0.5."""
+    return np.asarray(np.abs(_wrap(np.asarray(first) - np.asarray(second))))
+
+
+def _wrap(share: np.ndarray) -> np.ndarray:
+    return (share + 0.5) % 1.0 - 0.5
+
+
+def _without_drift(joints: np.ndarray) -> np.ndarray:
+    """Subtract the best cubic over time from each joint (T, J)."""
+    time = np.linspace(-1.0, 1.0, len(joints))
+    trend = np.polynomial.legendre.legvander(time, min(3, len(joints) - 1))
+    coefficients, *_ = np.linalg.lstsq(trend, joints, rcond=None)
+    return np.asarray(joints - trend @ coefficients)
+
+
+def _autocorrelation(signal: np.ndarray, last: int) -> np.ndarray:
+    """Correlation of a signal (T, J) with itself at lags 0..last, over what overlaps."""
+    count = len(signal)
+    spectrum = np.fft.rfft(signal, 2 * count, axis=0)
+    products = np.fft.irfft(np.abs(spectrum) ** 2, axis=0).sum(axis=1)[: last + 1]
+    energy = np.concatenate([[0.0], np.cumsum((signal**2).sum(axis=1))])
+    lags = np.arange(last + 1)
+    head, tail = energy[count - lags], energy[count] - energy[lags]
+    return np.asarray(products / np.maximum(np.sqrt(head * tail), 1e-12))
+
+
+def _phase(joints: np.ndarray, stride_s: float, period_s: float) -> np.ndarray:
+    """Phase of the gait at each sample, (T,) [rad]."""
+    time = np.arange(len(joints)) * period_s
+    rotating = _without_drift(joints) * np.exp(-2j * np.pi * time / stride_s)[:, None]
+    window = max(1, round(stride_s / period_s))
+    kernel = np.ones(window) / window
+    slow = np.stack([np.convolve(column, kernel, mode="valid") for column in rotating.T], axis=1)
+    left, values, _ = np.linalg.svd(slow, full_matrices=False)
+    deviation = np.unwrap(np.angle(left[:, 0])) if values[0] > 0.0 else np.zeros(len(slow))
+    # The average over a stride belongs to its middle; before the first and after the last it stays.
+    centres = np.arange(len(deviation)) + 0.5 * (window - 1)
+    held = np.interp(np.arange(len(joints)), centres, deviation)
+    return np.asarray(2.0 * np.pi * time / stride_s + held)
+
+
+def _fourier(phase: np.ndarray, harmonics: int) -> np.ndarray:
+    """Constant, cosines and sines of the harmonics at phases (T,): (T, 1 + 2 harmonics)."""
+    angles = np.outer(phase, np.arange(1, harmonics + 1))
+    constant = np.ones((len(phase), 1))
+    return np.concatenate([constant, np.cos(angles), np.sin(angles)], axis=1)

@@ -1,0 +1,128 @@
+"""Putting a run together from its configuration."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Optional, Sequence
+
+import torch
+
+from aliengo_training.checkpoints import load_checkpoint
+from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.distributed import World
+from aliengo_training.learning.networks import ActorCritic
+from aliengo_training.learning.residual import ActorCriticResidual
+from aliengo_training.learning.runner import OnPolicyRunner
+from aliengo_training.motion.dataset import load_motion
+from aliengo_training.sim import make_simulator
+from aliengo_training.sim.simulator import NUM_JOINTS
+from aliengo_training.tasks.locomotion import CRITIC_OBSERVATION_SIZE, LocomotionTask
+from aliengo_training.tasks.observations import OBSERVATION_SIZE
+from aliengo_training.tasks.style import StyleReference
+
+
+class MissingMotionError(ValueError):
+    """No motion file was found where the user said there are some."""
+
+
+def find_motions(pattern: str) -> list[Path]:
+    """Files that a glob pattern names, sorted.
+
+    Raises:
+        MissingMotionError: If there are none.
+    """
+    paths = sorted(Path(path) for path in glob.glob(pattern))
+    if not paths:
+        raise MissingMotionError(
+            f"no motion files match {pattern!r}; give --motion_files 'path/*.txt' (a quoted glob pattern), or make "
+            "some with training/scripts/motion.py synthesize"
+        )
+    return paths
+
+
+def load_reference(
+    paths: Sequence[Path], config: ExperimentConfig, device: torch.device
+) -> StyleReference:
+    """Read reference motions and prepare them for training."""
+    lowpass = config.style.lowpass_hz or None
+    clips = [load_motion(path, lowpass_hz=lowpass) for path in paths]
+    period = config.task.simulation.control_period_s
+    return StyleReference(clips, config.style, period, device, config.seed)
+
+
+def build_model(
+    config: ExperimentConfig, device: torch.device, base_checkpoint: Optional[Path] = None
+) -> ActorCritic:
+    """The networks of a run, with the base's weights where the task starts from a base.
+
+    Raises:
+        ValueError: If a residual or fine-tuning run has no base checkpoint.
+    """
+    network = config.network
+    if config.kind == "base":
+        model = ActorCritic(
+            OBSERVATION_SIZE,
+            CRITIC_OBSERVATION_SIZE,
+            NUM_JOINTS,
+            network.hidden,
+            network.activation,
+            network.initial_std,
+        )
+        return model.to(device)
+    if base_checkpoint is None:
+        raise ValueError(
+            f"a {config.kind} run starts from a base; give --base_checkpoint model_<iteration>.pt"
+        )
+    base = load_checkpoint(base_checkpoint, "cpu")["model"]
+    if config.kind == "residual":
+        residual = ActorCriticResidual(
+            OBSERVATION_SIZE,
+            CRITIC_OBSERVATION_SIZE,
+            NUM_JOINTS,
+            network.hidden,
+            network.activation,
+            config.residual,
+            network.hidden,
+            device,
+        )
+        residual.load_base(base)
+        return residual.to(device)
+    model = ActorCritic(
+        OBSERVATION_SIZE, CRITIC_OBSERVATION_SIZE, NUM_JOINTS, network.hidden, network.activation
+    )
+    model.load_state_dict(base)
+    with torch.no_grad():
+        # The base's noise has shrunk to what refining a gait needs; finding a faster one needs more.
+        model.log_std.clamp_(min=float(torch.tensor(config.residual.initial_std).log()))
+    return model.to(device)
+
+
+def build_runner(
+    config: ExperimentConfig,
+    sim: str,
+    device: str,
+    motion_files: Optional[Sequence[Path]],
+    world: Optional[World] = None,
+    base_checkpoint: Optional[Path] = None,
+    headless: bool = True,
+    capture: bool = True,
+) -> OnPolicyRunner:
+    """Simulator, task, networks and runner of an experiment.
+
+    Args:
+        config: The experiment.
+        sim: Physics backend.
+        device: Torch device of this process.
+        motion_files: Reference motions; needed where the style reward is on.
+        world: Peers.
+        base_checkpoint: Of the base, for residual and fine-tuning runs.
+        headless: Without a window (Isaac Gym).
+        capture: Replay training as CUDA graphs.
+    """
+    world = world or World()
+    simulator = make_simulator(sim, config.num_envs, device, config.task.simulation, headless)
+    reference = load_reference(motion_files, config, simulator.device) if motion_files else None
+    task = LocomotionTask(simulator, config.task, reference, seed=config.seed + 1000 * world.rank)
+    model = build_model(config, simulator.device, base_checkpoint)
+    return OnPolicyRunner(task, model, config, reference, world, capture)

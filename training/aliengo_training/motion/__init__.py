@@ -1,0 +1,1 @@
+"""Reference motions: reading, checking, smoothing, sampling, mirroring, writing and making them."""

@@ -1,0 +1,82 @@
+"""The tasks that `--task` knows, as configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Callable, Dict
+
+from aliengo_training.learning.amp import AmpConfig
+from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.tasks.config import CommandConfig, RewardConfig, TaskConfig
+
+FAST_RANGES = ((0.0, 3.0), (-1.5, 1.5), (-3.14, 3.14))
+
+
+def amp_experiment() -> ExperimentConfig:
+    """The base: velocity commands up to 1.1 m/s in the style of the video."""
+    return ExperimentConfig(task=TaskConfig(name="aliengo_amp"))
+
+
+def _fast_task(name: str) -> TaskConfig:
+    return TaskConfig(
+        name=name,
+        commands=CommandConfig(
+            vx=(1.1, 3.0),
+            vy=(-1.5, 1.5),
+            wz=(-3.14, 3.14),
+            standing_fraction=0.0,
+            straight_fraction=0.4,
+        ),
+        reward=dataclasses.replace(
+            RewardConfig(),
+            linear_velocity_slope=1.5,
+            yaw_rate=1.0,
+            yaw_rate_slope=1.0,
+            carried_foot=1.5,
+            target_step=3.0,
+            linear_velocity_width=0.5,
+            linear_velocity_fine_width=0.04,
+            yaw_rate_width=0.5,
+            yaw_rate_fine_width=0.08,
+        ),
+        command_ranges=FAST_RANGES,
+    )
+
+
+def residual_experiment() -> ExperimentConfig:
+    """A correction on the frozen base that reaches 3 m/s and keeps the gait."""
+    return ExperimentConfig(
+        task=_fast_task("aliengo_residual"),
+        amp=AmpConfig(style_weight=0.3),
+        kind="residual",
+    )
+
+
+def finetune_experiment() -> ExperimentConfig:
+    """The comparison: the base's weights trained on with the velocity reward alone."""
+    task = _fast_task("aliengo_finetune")
+    # Without the gait's own term and without style: nothing but speed, as in the users' comparison.
+    reward = dataclasses.replace(task.reward, carried_foot=0.0)
+    return ExperimentConfig(
+        task=dataclasses.replace(task, reward=reward),
+        amp=AmpConfig(style_weight=0.0),
+        kind="finetune",
+    )
+
+
+EXPERIMENTS: Dict[str, Callable[[], ExperimentConfig]] = {
+    "aliengo_amp": amp_experiment,
+    "aliengo_residual": residual_experiment,
+    "aliengo_finetune": finetune_experiment,
+}
+
+
+def experiment(task: str) -> ExperimentConfig:
+    """The default configuration of a task.
+
+    Raises:
+        ValueError: On an unknown task; lists the known ones.
+    """
+    if task not in EXPERIMENTS:
+        raise ValueError(f"unknown task {task!r}, allowed are {', '.join(sorted(EXPERIMENTS))}")
+    return EXPERIMENTS[task]()

@@ -1,0 +1,176 @@
+"""What the discriminator compares, and the reference motion scaled to every commanded speed.
+
+The clip shows one speed. Its base velocities and heights come from a single camera and contradict its own legs (one
+front foot is 8 cm below the others), so that they cannot all be imitated; the joints can. The discriminator therefore
+sees joint positions, foot positions in the base frame and joint velocities, but nothing of the base. To give it a gait
+at every speed, the clip is scaled: a speed v means amplitudes and rate sqrt(v / v_clip) times the clip's (half of the
+change by longer, half by quicker steps, as animals do within a gait; at v_clip it is the clip itself), and both sides
+are told the speed, so that a slow walk cannot be imitated by a quick one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aliengo_training.motion.dataset import MotionClip, sample
+from aliengo_training.sim.simulator import RobotState
+from aliengo_training.tasks.geometry import LegGeometry
+
+STYLE_STATE_SIZE = 36
+_ROOT_FIELDS = ("root_quaternion", "angular_velocity_b")
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """How reference motions become expert data.
+
+    Attributes:
+        lowpass_hz: Zero-phase low-pass of the clips [Hz]; 0 leaves them as they are.
+        speed_range: Speeds that the clip is scaled to [m/s].
+        scale_range: Bounds of the factor on amplitude and on rate.
+        table_size: Expert transitions drawn in advance.
+    """
+
+    lowpass_hz: float = 6.0
+    speed_range: Tuple[float, float] = (0.1, 1.5)
+    scale_range: Tuple[float, float] = (0.5, 1.4)
+    table_size: int = 200_000
+
+
+def style_state(joint_positions: Tensor, feet_b: Tensor, joint_velocities: Tensor) -> Tensor:
+    """Style features (N, 36): joints [rad], feet in the base frame [m], a tenth of the joint velocities [rad/s]."""
+    return torch.cat([joint_positions, feet_b.flatten(1), 0.1 * joint_velocities], dim=-1)
+
+
+def gait_speed(command: Tensor) -> Tensor:
+    """Speed (N,) that a gait is conditioned on [m/s]: the planar command, yaw counted at 0.25 m.
+
+    Args:
+        command: (N, 3) vx, vy [m/s], wz [rad/s].
+    """
+    return command[:, :2].norm(dim=-1) + 0.25 * command[:, 2].abs()
+
+
+class StyleReference:
+    """Reference motion at every speed: expert transitions and states to start episodes from.
+
+    Args:
+        clips: Reference motions, already low-passed as wanted.
+        config: Scaling.
+        control_period_s: Time between the two states of a transition [s].
+        device: Where the tables live.
+        seed: Of the draw.
+
+    Attributes:
+        first: (M, 36) expert style states.
+        second: (M, 36) the states one control period later.
+        speed: (M,) speed that the row was scaled to [m/s].
+        clip_speed: Mean planar speed of each clip [m/s].
+
+    Raises:
+        ValueError: If there is no clip.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[MotionClip],
+        config: StyleConfig,
+        control_period_s: float,
+        device: torch.device,
+        seed: int = 0,
+    ) -> None:
+        if not clips:
+            raise ValueError("no reference motion given, expected at least one clip")
+        self.config = config
+        self._device = device
+        self._legs = LegGeometry(device)
+        self.clip_speed = tuple(forward_speed(clip) for clip in clips)
+        rng = np.random.default_rng(seed)
+        weights = np.array([clip.weight for clip in clips])
+        counts = rng.multinomial(config.table_size, weights / weights.sum())
+        rows = [
+            self._draw(rng, clip, speed, int(count), control_period_s)
+            for clip, speed, count in zip(clips, self.clip_speed, counts)
+            if count
+        ]
+        self.first, self.second, self.speed, joints, velocities, quaternion, angular = (
+            torch.cat(columns) for columns in zip(*rows)
+        )
+        self._states = (joints, velocities, quaternion, angular)
+
+    def _draw(
+        self,
+        rng: np.random.Generator,
+        clip: MotionClip,
+        clip_speed: float,
+        count: int,
+        period: float,
+    ) -> Tuple[Tensor, ...]:
+        speed = rng.uniform(*self.config.speed_range, count)
+        scale = np.clip(np.sqrt(speed / clip_speed), *self.config.scale_range)
+        start = rng.uniform(0.0, 1.0, count) * (clip.duration_s - scale * period)
+        first, second = sample(clip, start), sample(clip, start + scale * period)
+        middle = clip.joint_positions.mean(0)
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.as_tensor(array, dtype=torch.float32, device=self._device)
+
+        def scaled(joints: np.ndarray, velocities: np.ndarray) -> Tuple[Tensor, Tensor, Tensor]:
+            q = tensor(middle + scale[:, None] * (joints - middle))
+            qd = tensor(scale[:, None] ** 2 * velocities)
+            return style_state(q, self._legs.positions(q)[1], qd), q, qd
+
+        state, q, qd = scaled(first.joint_positions, first.joint_velocities)
+        following, _, _ = scaled(second.joint_positions, second.joint_velocities)
+        quaternion = tensor(_without_yaw(first.root_quaternion))
+        angular = tensor(scale[:, None] * first.angular_velocity_b)
+        return state, following, tensor(speed), q, qd, quaternion, angular
+
+    def sample_states(self, command: Tensor) -> RobotState:
+        """Draw start states whose base already moves as commanded.
+
+        Args:
+            command: (N, 3) vx, vy [m/s], wz [rad/s], body frame.
+
+        Returns:
+            N states at the world's origin; their height is for the caller to set.
+        """
+        count = command.shape[0]
+        rows = torch.randint(0, self.speed.shape[0], (count,), device=self._device)
+        joints, velocities, quaternion, angular = (table[rows] for table in self._states)
+        linear = torch.zeros_like(command)
+        linear[:, :2] = command[:, :2]
+        return RobotState(
+            base_position_w=torch.zeros_like(command),
+            base_quaternion=quaternion,
+            base_linear_velocity_w=linear,
+            base_angular_velocity_b=0.3 * angular,
+            joint_positions=joints,
+            joint_velocities=velocities,
+        )
+
+    def sample_transitions(self, count: int) -> Tuple[Tensor, Tensor, Tensor]:
+        """Draw expert transitions: first and second style state (count, 36), speed (count,) [m/s]."""
+        rows = torch.randint(0, self.speed.shape[0], (count,), device=self._device)
+        return self.first[rows], self.second[rows], self.speed[rows]
+
+
+def forward_speed(clip: MotionClip) -> float:
+    """Mean forward speed of a clip in its own body frame [m/s], at least 0.05."""
+    return max(0.05, float(np.mean(clip.linear_velocity_b[:, 0])))
+
+
+def _without_yaw(quaternion: np.ndarray) -> np.ndarray:
+    """Remove the heading from quaternions (M, 4) wxyz, keeping roll and pitch."""
+    w, x, y, z = quaternion.T
+    half_yaw = 0.5 * np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    cos, sin = np.cos(half_yaw), np.sin(half_yaw)
+    # Product of the inverse yaw rotation (cos, 0, 0, -sin) with the quaternion.
+    return np.stack(
+        [cos * w + sin * z, cos * x + sin * y, cos * y - sin * x, cos * z - sin * w], axis=-1
+    )

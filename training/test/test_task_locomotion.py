@@ -1,0 +1,222 @@
+"""The locomotion task on real physics: starts, ends, commands, rewards, style."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from aliengo_description import robot
+from aliengo_training.motion.testing import wavy_clip
+from aliengo_training.sim import make_simulator
+from aliengo_training.sim.randomization import RandomizationConfig, sample_parameters
+from aliengo_training.sim.simulator import RobotState
+from aliengo_training.tasks.commands import VelocityCommands
+from aliengo_training.tasks.config import CommandConfig, TaskConfig
+from aliengo_training.tasks.locomotion import LocomotionTask
+from aliengo_training.tasks.registry import EXPERIMENTS, experiment
+from aliengo_training.tasks.style import StyleConfig, StyleReference, forward_speed
+
+CPU = torch.device("cpu")
+
+
+def quiet_config(**changes: Any) -> TaskConfig:
+    """A task without noise, pushes and randomisation."""
+    config = TaskConfig()
+    config = dataclasses.replace(
+        config,
+        noise=dataclasses.replace(config.noise, enabled=False),
+        push=dataclasses.replace(config.push, enabled=False),
+        randomization=RandomizationConfig(enabled=False),
+        reset=dataclasses.replace(
+            config.reset, reference_probability=0.0, joint_noise=0.0, velocity_noise=0.0
+        ),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def make_task(count: int = 4, reference: Any = None, **changes: Any) -> LocomotionTask:
+    """A task on MuJoCo; every episode has just begun."""
+    config = quiet_config(**changes)
+    torch.manual_seed(0)
+    task = LocomotionTask(
+        make_simulator("mujoco", count, "cpu", config.simulation), config, reference
+    )
+    task.reset_all(spread_episodes=False)
+    return task
+
+
+def test_standing_at_the_default_pose_survives_and_sees_gravity_downwards() -> None:
+    task = make_task()
+    task.commands.set_fixed(torch.zeros(3))
+    for _ in range(100):
+        task.step(torch.zeros(4, 12))
+        assert not task.terminated.any()
+    observation = task.observation
+    assert torch.allclose(observation[:, 3:6], torch.tensor([0.0, 0.0, -1.0]), atol=0.15)
+    assert torch.equal(observation[:, 33:45], torch.zeros(4, 12))
+    weight = robot.TOTAL_MASS * 9.81
+    assert task.simulator.foot_forces.sum(-1).numpy() == pytest.approx(weight, rel=0.05)
+
+
+def test_actions_become_targets_around_the_default_pose() -> None:
+    task = make_task()
+    task.begin_step(torch.full((4, 12), 2.0))
+    expected = robot.DEFAULT_JOINT_POSITIONS + 2.0 * robot.ACTION_SCALE
+    assert task.joint_targets[0].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_robot_on_its_side_has_fallen_and_starts_anew_on_its_feet() -> None:
+    task = make_task()
+    sim = task.simulator
+    state = RobotState(
+        base_position_w=torch.tensor([[0.0, 0.0, 0.4]]).repeat(4, 1),
+        base_quaternion=torch.tensor([[math.cos(0.7), math.sin(0.7), 0.0, 0.0]]).repeat(4, 1),
+        base_linear_velocity_w=torch.zeros(4, 3),
+        base_angular_velocity_b=torch.zeros(4, 3),
+        joint_positions=sim.joint_positions.clone(),
+        joint_velocities=torch.zeros(4, 12),
+    )
+    mask = torch.tensor([True, False, False, False])
+    sim.reset(mask, state)
+    task.step(torch.zeros(4, 12))
+    assert task.terminated.tolist() == [True, False, False, False]
+    termination = task.reward_terms[task.reward_names.index("termination")].item()
+    assert termination == pytest.approx(-task.config.reward.termination / 4)
+    assert task.episode_steps.tolist() == [0, 1, 1, 1]
+    # The first observation of the new episode belongs to the new state, not to the fall.
+    assert task.observation[0, 5].item() == pytest.approx(-1.0, abs=1e-3)
+
+
+def test_a_state_that_is_not_finite_ends_the_episode() -> None:
+    task = make_task()
+    task.simulator.joint_velocities[2, 5] = float("nan")
+    task.finish_step()
+    assert task.terminated.tolist() == [False, False, True, False]
+    assert torch.isfinite(task.observation).all()
+
+
+def test_episodes_time_out_without_counting_as_falls() -> None:
+    task = make_task(reset=dataclasses.replace(quiet_config().reset, episode_length_s=0.06))
+    for step in range(3):
+        task.step(torch.zeros(4, 12))
+        assert task.timed_out.all() == (step == 2)
+    assert not task.terminated.any()
+
+
+def test_starts_put_the_lowest_foot_on_the_ground_and_honour_the_reference_probability() -> None:
+    clip = wavy_clip()
+    reference = StyleReference([clip], StyleConfig(table_size=500), 0.02, CPU)
+    config = quiet_config()
+    task = make_task(
+        400,
+        reference,
+        reset=dataclasses.replace(config.reset, reference_probability=0.25, joint_noise=0.0),
+    )
+    sim = task.simulator
+    _knees, feet = task.legs.positions(sim.joint_positions)
+    heights = task._in_world(feet)[..., 2].amin(-1)
+    assert heights.numpy() == pytest.approx(robot.FOOT_RADIUS, abs=1e-5)
+    default = torch.as_tensor(robot.DEFAULT_JOINT_POSITIONS.copy(), dtype=torch.float32)
+    from_reference = ((sim.joint_positions - default).abs().amax(-1) > 1e-4).float().mean().item()
+    # Four standard deviations of a binomial with 400 draws.
+    assert from_reference == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / 400))
+
+
+def test_pushes_change_the_planar_velocity_within_their_size() -> None:
+    push = dataclasses.replace(TaskConfig().push, interval_s=(0.02, 0.02), max_velocity=0.5)
+    task = make_task(64, push=push)
+    before = task.simulator.base_linear_velocity_w.clone()
+    task._push()
+    change = task.simulator.base_linear_velocity_w - before
+    assert (change[:, 2] == 0.0).all()
+    assert 0.1 < change.norm(dim=-1).max().item() <= 0.5
+
+
+def test_statistics_report_every_reward_term_and_start_over() -> None:
+    task = make_task()
+    task.step(torch.zeros(4, 12))
+    statistics = task.pop_statistics()
+    assert {f"reward/{name}" for name in task.reward_names} <= set(statistics)
+    assert task.pop_statistics()["velocity_error"] == 0.0
+
+
+def test_commands_stay_in_range_and_stand_as_often_as_configured() -> None:
+    torch.manual_seed(0)
+    config = CommandConfig(standing_fraction=0.2, dead_zone=0.0)
+    commands = VelocityCommands(config, 4000, 0.02, CPU)
+    commands.advance(torch.ones(4000, dtype=torch.bool))
+    values = commands.command
+    for column, (low, high) in enumerate((config.vx, config.vy, config.wz)):
+        assert low <= values[:, column].min()
+        assert values[:, column].max() <= high
+    assert commands.standing.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    unchanged = values.clone()
+    commands.advance(torch.zeros(4000, dtype=torch.bool))
+    assert torch.equal(commands.command, unchanged)
+
+
+def test_fixed_commands_are_not_resampled() -> None:
+    task = make_task()
+    task.commands.set_fixed(torch.tensor([0.7, 0.0, 0.1]))
+    task.reset_all()
+    assert torch.allclose(task.commands.command, torch.tensor([0.7, 0.0, 0.1]).expand(4, 3))
+
+
+def test_the_reference_at_its_own_speed_is_the_clip_itself() -> None:
+    clip = wavy_clip()
+    speed = forward_speed(clip)
+    reference = StyleReference(
+        [clip], StyleConfig(speed_range=(speed, speed), table_size=300), 0.02, CPU
+    )
+    joints = reference.first[:, :12].numpy()
+    lowest, highest = clip.joint_positions.min(0), clip.joint_positions.max(0)
+    assert (joints >= lowest - 1e-5).all()
+    assert (joints <= highest + 1e-5).all()
+    step = (reference.second[:, :12] - reference.first[:, :12]) / 0.02
+    velocity = 10.0 * reference.first[:, 24:]
+    assert torch.allclose(step, velocity, atol=0.35)
+
+
+def test_a_faster_reference_has_longer_and_quicker_steps() -> None:
+    clip = wavy_clip()
+    own = forward_speed(clip)
+
+    def spread(speed: float) -> tuple[float, float]:
+        reference = StyleReference(
+            [clip], StyleConfig(speed_range=(speed, speed), table_size=2000), 0.02, CPU
+        )
+        return reference.first[:, :12].std(0).mean().item(), reference.first[:, 24:].std(
+            0
+        ).mean().item()
+
+    amplitude, velocity = (b / a for a, b in zip(spread(own), spread(1.44 * own)))
+    assert amplitude == pytest.approx(1.2, rel=0.05)
+    assert velocity == pytest.approx(1.44, rel=0.08)
+
+
+def test_randomisation_is_the_same_for_a_seed_and_stays_in_its_ranges() -> None:
+    config = RandomizationConfig()
+    first, second = (sample_parameters(config, 200, CPU, 0.005, seed=7) for _ in range(2))
+    for field in dataclasses.fields(first):
+        assert torch.equal(getattr(first, field.name), getattr(second, field.name))
+    assert first.foot_friction.min() >= config.foot_friction[0]
+    assert set(first.action_delay_steps.tolist()) == {0, 1, 2, 3, 4}
+    ratio = first.kp / torch.as_tensor(np.array(robot.KP), dtype=torch.float32)
+    assert ratio.min() >= 0.9
+    assert ratio.max() <= 1.1
+    with pytest.raises(ValueError, match=r"randomization\.foot_friction is"):
+        sample_parameters(dataclasses.replace(config, foot_friction=(1.0, 0.5)), 2, CPU, 0.005, 0)
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown task 'walk', allowed are aliengo_amp"):
+        experiment("walk")
+    with pytest.raises(ValueError, match="unknown simulator 'bullet', allowed are mujoco_warp"):
+        make_simulator("bullet", 1, "cpu")
+    for name in EXPERIMENTS:
+        assert experiment(name).task.name == name

@@ -1,0 +1,256 @@
+"""Training as users run it: processes, signals, resuming, two processes, bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+import torch
+
+from aliengo_training.checkpoints import (
+    CheckpointError,
+    find_checkpoint,
+    from_config_dict,
+    load_checkpoint,
+)
+from aliengo_training.cli.train import parse
+from aliengo_training.learning.build import build_runner
+from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.runner import NonFiniteError, OnPolicyRunner
+from aliengo_training.motion.files import write_motion
+from aliengo_training.motion.testing import wavy_clip
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
+SMALL = [
+    "--sim", "mujoco", "--rl_device", "cpu",
+    "--cfg.num_envs", "8", "--cfg.ppo.rollout_steps", "4", "--cfg.ppo.epochs", "1",
+    "--cfg.network.hidden", "16", "8", "--cfg.residual.hidden", "16", "--cfg.amp.hidden", "16", "8",
+    "--cfg.amp.batch_size", "32", "--cfg.amp.updates", "1", "--cfg.amp.replay_inserts", "16",
+    "--cfg.amp.replay_size", "64", "--cfg.style.table_size", "200", "--cfg.task.simulation.decimation", "4",
+]  # fmt: skip
+
+
+@pytest.fixture
+def motion(tmp_path: Path) -> Path:
+    """A reference motion in a file."""
+    path = tmp_path / "wave.txt"
+    write_motion(wavy_clip(), path)
+    return path
+
+
+def arguments(motion: Path, root: Path, *extra: str) -> List[str]:
+    """Command line of a tiny run."""
+    return ["--motion_files", str(motion), "--log_root", str(root), *SMALL, *extra]
+
+
+def train(command: List[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run train.py to its end."""
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *command],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **options,
+    )
+
+
+def make_runner(motion: Path, root: Path, *extra: str) -> OnPolicyRunner:
+    """A runner in this process."""
+    args = parse(arguments(motion, root, *extra))
+    torch.manual_seed(args.cfg.seed)
+    return build_runner(args.cfg, "mujoco", "cpu", [motion])
+
+
+def test_a_run_leaves_its_folder_and_can_be_continued(motion: Path, tmp_path: Path) -> None:
+    first = train(arguments(motion, tmp_path, "--cfg.max_iterations", "2"))
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "aliengo_amp" / "run"
+    params = json.loads((folder / "params.json").read_text())
+    restored = from_config_dict(ExperimentConfig, params["config"])
+    assert restored.num_envs == 8
+    assert restored.network.hidden == (16, 8)
+    assert list(folder.glob("events.out.tfevents.*"))
+    second = train(arguments(motion, tmp_path, "--cfg.max_iterations", "4", "--resume"))
+    assert second.returncode == 0, second.stderr
+    with (folder / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["iteration"]) for row in rows] == [1, 2, 3, 4]
+    assert [int(row["environment_steps"]) for row in rows] == [32, 64, 96, 128]
+    assert find_checkpoint(folder).name == "model_4.pt"
+
+
+def test_a_resumed_runner_has_all_that_the_saved_one_had(motion: Path, tmp_path: Path) -> None:
+    saved = make_runner(motion, tmp_path)
+    for _ in range(3):
+        saved.learn_iteration()
+    saved.save(tmp_path)
+    resumed = make_runner(motion, tmp_path)
+    resumed.load(tmp_path / "model_3.pt")
+    assert (resumed.iteration, resumed.environment_steps) == (3, 96)
+    _same(saved.model.state_dict(), resumed.model.state_dict())
+    assert saved.prior is not None
+    assert resumed.prior is not None
+    _same(saved.prior.discriminator.state_dict(), resumed.prior.discriminator.state_dict())
+    _same(saved.prior.normalizer.state_dict(), resumed.prior.normalizer.state_dict())
+    assert torch.allclose(saved.prior.replay, resumed.prior.replay, atol=2e-3)
+    assert float(resumed.ppo.optimizer.learning_rate) == float(saved.ppo.optimizer.learning_rate)
+    ours, theirs = (r.ppo.optimizer.state_dict()["adam"]["state"] for r in (saved, resumed))
+    for key in ours:
+        _same(ours[key], theirs[key])
+    first = torch.rand(3)
+    resumed.load(tmp_path / "model_3.pt")
+    assert torch.equal(first, torch.rand(3)), "the random numbers do not continue"
+
+
+def _same(first: Dict[str, Any], second: Dict[str, Any]) -> None:
+    assert set(first) == set(second)
+    for name, value in first.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(second[name])), name
+
+
+def test_the_same_seed_gives_the_same_run(motion: Path, tmp_path: Path) -> None:
+    weights = []
+    for _ in range(2):
+        runner = make_runner(motion, tmp_path)
+        runner.learn_iteration()
+        weights.append(runner.model.actor[0].weight.clone())
+    assert torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize("task", ["aliengo_residual", "aliengo_finetune"])
+def test_later_stages_start_from_the_base(task: str, motion: Path, tmp_path: Path) -> None:
+    base = train(arguments(motion, tmp_path, "--cfg.max_iterations", "1"))
+    assert base.returncode == 0, base.stderr
+    checkpoint = tmp_path / "aliengo_amp" / "run" / "model_1.pt"
+    command = ["--task", task, "--base_checkpoint", str(checkpoint), "--cfg.max_iterations", "1"]
+    result = train(arguments(motion, tmp_path, *command))
+    assert result.returncode == 0, result.stderr
+    trained = load_checkpoint(tmp_path / task / "run" / "model_1.pt")["model"]
+    before = load_checkpoint(checkpoint)["model"]
+    prefix = "base_actor" if task == "aliengo_residual" else "actor"
+    same = torch.equal(trained[f"{prefix}.0.weight"], before["actor.0.weight"])
+    assert same == (task == "aliengo_residual")
+
+
+def test_a_terminated_run_saves_what_it_has(motion: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        *arguments(motion, tmp_path, "--cfg.max_iterations", "100000"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "aliengo_amp" / "run"
+    deadline = time.monotonic() + 120
+    metrics = folder / "metrics.csv"
+    while not (metrics.is_file() and metrics.read_text().count("\n") > 2):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no iteration within two minutes"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    last = metrics.read_text().strip().splitlines()[-1].split(",")[0]
+    assert find_checkpoint(folder).name == f"model_{last}.pt"
+
+
+def test_two_processes_end_with_the_same_policy(motion: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, torch, torch.distributed as dist\n"
+        "from aliengo_training.cli.train import parse\n"
+        "from aliengo_training.learning.build import build_runner\n"
+        "from aliengo_training.learning.distributed import join_world, seed_everything\n"
+        "from pathlib import Path\n"
+        "args = parse(sys.argv[1:])\n"
+        "world = join_world('cpu'); seed_everything(1, world)\n"
+        "runner = build_runner(args.cfg, 'mujoco', 'cpu', [Path(args.motion_files)], world)\n"
+        "metrics = runner.learn_iteration()\n"
+        "mine = torch.cat([p.detach().flatten() for p in runner.model.parameters()])\n"
+        "everyone = [torch.empty_like(mine) for _ in range(world.size)]\n"
+        "dist.all_gather(everyone, mine)\n"
+        "seen = torch.tensor(float(runner.storage['reward'].sum()))\n"
+        "rewards = [torch.empty_like(seen) for _ in range(world.size)]\n"
+        "dist.all_gather(rewards, seen)\n"
+        "assert torch.equal(everyone[0], everyone[1]), 'policies differ'\n"
+        "assert rewards[0] != rewards[1], 'both processes saw the same experience'\n"
+        "assert runner.environment_steps == 64, runner.environment_steps\n"
+        "print('agreed', flush=True); world.close()\n"
+    )
+    script = tmp_path / "two.py"
+    script.write_text(program)
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+            str(script), *arguments(motion, tmp_path),
+        ],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("agreed") == 2
+
+
+def test_a_policy_that_is_not_finite_stops_the_run_and_leaves_its_state(
+    motion: Path, tmp_path: Path
+) -> None:
+    runner = make_runner(motion, tmp_path)
+    with torch.no_grad():
+        runner.model.actor[0].weight[0, 0] = float("nan")
+    with pytest.raises(
+        NonFiniteError, match=r"iteration 1: .*not finite; state written to .*nonfinite_1"
+    ):
+        runner.learn(tmp_path, lambda iteration, metrics: None, lambda: False)
+    dumped = load_checkpoint(tmp_path / "nonfinite_1.pt")
+    assert torch.isnan(dumped["model"]["actor.0.weight"]).any()
+    assert dumped["joint_positions"].shape == (8, 12)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["--task", "walk"], "unknown task 'walk', allowed are aliengo_amp"),
+        (["--sim", "mujoco", "--rl_device", "cpu"], "no motion files: give --motion_files"),
+        (
+            ["--sim", "mujoco", "--rl_device", "cpu", "--motion_files", "none/*.txt"],
+            "no motion files match",
+        ),
+        (
+            ["--sim", "mujoco", "--rl_device", "cpu", "--task", "aliengo_finetune"],
+            "give --base_checkpoint",
+        ),
+    ],
+)
+def test_bad_input_ends_with_a_message(command: List[str], message: str, tmp_path: Path) -> None:
+    result = train([*command, "--log_root", str(tmp_path), "--cfg.num_envs", "2"], cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_existing_run_is_not_overwritten(motion: Path, tmp_path: Path) -> None:
+    assert train(arguments(motion, tmp_path, "--cfg.max_iterations", "1")).returncode == 0
+    again = train(arguments(motion, tmp_path, "--cfg.max_iterations", "1"))
+    assert again.returncode == 2
+    assert "already holds a run; continue it with --resume" in again.stderr
+
+
+def test_missing_checkpoints_name_what_exists(tmp_path: Path) -> None:
+    (tmp_path / "aliengo_amp" / "walk").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="existing runs: walk"):
+        find_checkpoint(tmp_path / "aliengo_amp" / "run")
+    torch.save({"schema_version": 1}, tmp_path / "aliengo_amp" / "walk" / "model_5.pt")
+    with pytest.raises(CheckpointError, match=r"no checkpoint 7; available: \[5\]"):
+        find_checkpoint(tmp_path / "aliengo_amp" / "walk", 7)
+
+
+def test_an_unknown_key_in_a_configuration_is_named() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"config.ppo has unknown key\(s\) epoch; allowed: clip"
+    ):
+        from_config_dict(ExperimentConfig, {"ppo": {"epoch": 3}})
