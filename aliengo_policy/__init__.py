@@ -1,0 +1,1 @@
+"""Runs learned walking policies on the Unitree Aliengo, and everything around them."""

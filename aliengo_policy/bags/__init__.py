@@ -1,0 +1,1 @@
+"""Recordings: write them, read them without ROS, report on them, replay them."""

@@ -1,0 +1,156 @@
+"""Runs the whole graph without `ros2 launch`: `python -m aliengo_policy.bringup real|sim`.
+
+`sim` walks a script and prints how well the commands were followed, unless `--interactive` leaves
+the command to others. The death of a critical process ends everything, the bridge last but for the
+robot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from types import FrameType
+
+from aliengo_policy.contract import ContractError
+from aliengo_policy.graph import (
+    REAL_ARGUMENTS,
+    SIM_ARGUMENTS,
+    Argument,
+    GraphSettings,
+    real_graph,
+    sim_graph,
+)
+from aliengo_policy.policy_file import prepare_policy
+from aliengo_policy.process_group import ProcessGroup
+from aliengo_policy.runtime import PolicyRuntime
+from aliengo_policy.scenario import format_table, judge, plot, script_for
+from aliengo_policy.scheduling import raise_priority
+
+COMMANDER_PRIORITY = 5
+PLOT_PATH = Path("logs/vel_tracking.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    values = vars(options)
+    names = {item.name for item in fields(GraphSettings)}
+    try:
+        settings = GraphSettings(**{key: values[key] for key in values if key in names})
+        settings = prepare_policy(settings)
+        contract = PolicyRuntime(settings.policy).contract
+    except (ContractError, ValueError) as error:
+        print(f"bringup: {error}", file=sys.stderr)
+        return 1
+    if options.graph == "real":
+        return run_real(settings)
+    return run_sim(settings, contract.kind, options.interactive)
+
+
+def run_real(settings: GraphSettings) -> int:
+    """Run the robot's graph until it is interrupted or a critical process dies."""
+    group = _make_group(settings, real=True)
+    group.start()
+    ending = group.wait()
+    _say(f"shutting down: {ending.reason}")
+    group.stop()
+    return ending.code
+
+
+def run_sim(settings: GraphSettings, kind: str, interactive: bool) -> int:
+    """Run the twin's graph through the scripted walk; 0 only if it walked and never fell."""
+    from aliengo_policy.scenario_node import ScenarioError, open_scenario
+
+    # A simulation has no business on the network.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    script = script_for(kind)
+    fastest = max(segment.velocity[0] for segment in script)
+    settings = replace(settings, max_vel=max(settings.max_vel, fastest))
+    group = _make_group(settings, real=False)
+
+    def interrupted() -> str | None:
+        ending = group.poll()
+        return ending.reason if ending else None
+
+    group.start()
+    # Here this process is the commander: a late command is a stop. After the start, so that the
+    # others do not inherit it.
+    raise_priority(COMMANDER_PRIORITY)
+    scenario = open_scenario(script, settings.namespace, interrupted, _say)
+    endings: list[str] = []
+    try:
+        if interactive:
+            scenario.start_walking()
+            _say("walking: publish a velocity on cmd_vel; Ctrl-C ends")
+            scenario.spin_until_interrupted()
+        else:
+            scenario.run()
+    except ScenarioError as error:
+        endings.append(str(error))
+    finally:
+        group.stop()
+        scenario.close()
+    if interactive:
+        ending = group.poll()
+        _say("; ".join(endings) or (ending.reason if ending else "end"))
+        return ending.code if ending else 1
+    verdict = judge(scenario.samples, script, endings)
+    if scenario.samples:
+        plot(scenario.samples, script, PLOT_PATH, f"policy {Path(settings.policy).stem}")
+        print(format_table(verdict))
+        print(f"plot: {PLOT_PATH}")
+    else:
+        print("\n".join(f"problem: {problem}" for problem in verdict.problems), file=sys.stderr)
+    return 1 if verdict.problems else 0
+
+
+def _make_group(settings: GraphSettings, real: bool) -> ProcessGroup:
+    specs = real_graph(settings) if real else sim_graph(settings)
+    group = ProcessGroup(specs, settings.namespace, settings.log_level)
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        group.end(signal.Signals(number).name)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return group
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bringup", description=__doc__)
+    graphs = parser.add_subparsers(dest="graph", required=True)
+    real = graphs.add_parser("real", help="the robot")
+    sim = graphs.add_parser("sim", help="the twin; walks a script and judges it")
+    for argument in REAL_ARGUMENTS:
+        _add(real, argument)
+    for argument in SIM_ARGUMENTS:
+        _add(sim, argument)
+    sim.add_argument(
+        "--interactive", action="store_true", help="stand up, walk, leave cmd_vel to others"
+    )
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    flags = [f"--{argument.name}"]
+    if "_" in argument.name:
+        flags.append(f"--{argument.name.replace('_', '-')}")
+    text = f"{argument.description} (default: {argument.default!r})"
+    if isinstance(argument.default, bool):
+        parser.add_argument(*flags, action="store_true", default=argument.default, help=text)
+    else:
+        kind = type(argument.default)
+        parser.add_argument(*flags, type=kind, default=argument.default, help=text)
+
+
+def _say(text: str) -> None:
+    print(f"bringup | {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Turns the process graph into a launch description; only the launch files import this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from aliengo_policy.graph import Argument, GraphSettings, ProcessSpec
+from aliengo_policy.policy_file import prepare_policy
+from launch import LaunchContext, LaunchDescription
+
+Graph = Callable[[GraphSettings], list[ProcessSpec]]
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+
+
+def describe(arguments: Sequence[Argument], graph: Graph) -> LaunchDescription:
+    """Launch description that declares the arguments and starts the graph with their values."""
+
+    def start(context: LaunchContext) -> list[Any]:
+        values: dict[str, Any] = {
+            argument.name: convert(argument, LaunchConfiguration(argument.name).perform(context))
+            for argument in arguments
+        }
+        settings = prepare_policy(GraphSettings(**values))
+        return [action for spec in graph(settings) for action in _actions(spec, settings)]
+
+    declared = [
+        DeclareLaunchArgument(
+            argument.name, default_value=_text(argument.default), description=argument.description
+        )
+        for argument in arguments
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+
+
+def convert(argument: Argument, text: str) -> str | int | float | bool:
+    """Value of an argument from its text on the command line.
+
+    Raises:
+        ValueError: naming the argument, its type and the text.
+    """
+    kind = type(argument.default)
+    if kind is bool:
+        if text.lower() in _TRUE + _FALSE:
+            return text.lower() in _TRUE
+        raise ValueError(f"argument {argument.name}: expected true or false, found {text!r}")
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(
+            f"argument {argument.name}: expected a {kind.__name__}, found {text!r}"
+        ) from None
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _actions(spec: ProcessSpec, settings: GraphSettings) -> list[Any]:
+    node = Node(
+        package=spec.package,
+        executable=spec.executable,
+        namespace=settings.namespace,
+        parameters=[*(str(path) for path in spec.parameter_files), spec.parameters],
+        arguments=list(spec.options),
+        ros_arguments=["--log-level", settings.log_level],
+        output="screen",
+        emulate_tty=True,
+    )
+    if not spec.critical:
+        return [node]
+    # The bridge damps the robot when its commands stop and once more when it ends.
+    reason = f"critical process {spec.name} ended"
+    on_exit = OnProcessExit(
+        target_action=node,
+        on_exit=[LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))],
+    )
+    return [node, RegisterEventHandler(on_exit)]

@@ -1,0 +1,162 @@
+"""Runs the processes of a graph: their logs with a prefix, one end for all, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aliengo_policy.graph import ProcessSpec
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a group ended: a process that died, or a reason given by the caller."""
+
+    reason: str
+    code: int
+
+
+@dataclass
+class _Child:
+    spec: ProcessSpec
+    process: subprocess.Popen[str]
+    reader: threading.Thread
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=5))
+
+
+class ProcessGroup:
+    """Processes that start together and end together.
+
+    Args:
+        specs: what to run, in this order.
+        namespace: of all nodes.
+        log_level: of all nodes.
+        write: takes each line of output.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ProcessSpec],
+        namespace: str = "",
+        log_level: str = "info",
+        write: Callable[[str], None] | None = None,
+    ) -> None:
+        self._specs = specs
+        self._namespace, self._log_level = namespace, log_level
+        self._write = write or _print_line
+        self._width = max((len(spec.name) for spec in specs), default=0)
+        self._children: list[_Child] = []
+        self._endings: queue.Queue[Ending] = queue.Queue()
+        self._stopping = False
+
+    def start(self) -> None:
+        """Start all processes; they end with this one, however it ends."""
+        for spec in self._specs:
+            process = subprocess.Popen(
+                spec.command(self._namespace, self._log_level),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                # Ctrl-C must reach this process only: the order of the end matters.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0"},
+            )
+            child = _Child(spec, process, threading.Thread(name=spec.name, daemon=True))
+            child.reader = threading.Thread(target=self._follow, args=(child,), daemon=True)
+            child.reader.start()
+            self._children.append(child)
+
+    def pid(self, name: str) -> int:
+        """Process id of the process ``name``.
+
+        Raises:
+            KeyError: when there is no such process.
+        """
+        for child in self._children:
+            if child.spec.name == name:
+                return child.process.pid
+        raise KeyError(f"no process {name!r}; there are {[c.spec.name for c in self._children]}")
+
+    def end(self, reason: str, code: int = 0) -> None:
+        """Ask for the end; the first reason counts."""
+        self._endings.put(Ending(reason, code))
+
+    def poll(self) -> Ending | None:
+        """The reason to end, if there is one already."""
+        with contextlib.suppress(queue.Empty):
+            ending = self._endings.get_nowait()
+            self._endings.put(ending)
+            return ending
+        return None
+
+    def wait(self) -> Ending:
+        """Wait until a critical process dies or :meth:`end` is called."""
+        while True:
+            # A plain get() would keep Python from handling signals.
+            with contextlib.suppress(queue.Empty):
+                return self._endings.get(timeout=0.2)
+
+    def stop(self) -> None:
+        """End all processes, rank by rank; the robot is damped until the bridge's own end."""
+        self._stopping = True
+        for rank in sorted({child.spec.stop_rank for child in self._children}):
+            children = [child for child in self._children if child.spec.stop_rank == rank]
+            for child in children:
+                _signal(child, signal.SIGTERM)
+            deadline = time.monotonic() + _GRACE_S
+            for child in children:
+                try:
+                    child.process.wait(max(deadline - time.monotonic(), 0.05))
+                except subprocess.TimeoutExpired:
+                    self._say(child, f"did not end within {_GRACE_S:g} s, killed")
+                    _signal(child, signal.SIGKILL)
+                    child.process.wait()
+                child.reader.join(1.0)
+
+    def _follow(self, child: _Child) -> None:
+        assert child.process.stdout is not None
+        for line in child.process.stdout:
+            child.last_lines.append(line.rstrip())
+            self._say(child, line.rstrip())
+        code = child.process.wait()
+        if self._stopping:
+            return
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        if child.spec.critical:
+            last = f": {child.last_lines[-1]}" if child.last_lines else ""
+            self.end(f"{child.spec.name} {how}{last}", code if code > 0 else 1)
+        else:
+            self._say(child, how)
+
+    def _say(self, child: _Child, text: str) -> None:
+        self._write(f"{child.spec.name:>{self._width}} | {text}")
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _signal(child: _Child, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        child.process.send_signal(number)
+
+
+def _die_with_parent() -> None:
+    # A bring-up that is killed must not leave a policy behind that drives the robot.
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

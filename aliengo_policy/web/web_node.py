@@ -1,0 +1,165 @@
+"""ROS node `web`: a live view of the robot in the browser, at http://127.0.0.1:8080.
+
+It commands like any other operator: modes on `mode_request`, the stick on `cmd_vel_web`, where the
+teleop node arbitrates. Bound to this machine unless the parameter `host` says otherwise; whoever
+reaches the page can move the robot.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import rclpy
+from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from aliengo_description import robot
+from aliengo_policy.web.model import read_model
+from aliengo_policy.web.view import Controls, Status, WebView
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+SILENCE_S = 0.5
+"""Age of the newest joint state at which the page says that the robot is silent."""
+
+
+class WebNode(Node):
+    """Collects the state from topics and hands it to the page at `rate_hz`."""
+
+    def __init__(self) -> None:
+        """Starts the server and opens the topics."""
+        super().__init__("web")
+        host = self._declare("host", "127.0.0.1", "address to listen on; 0.0.0.0 = everybody")
+        port = self._declare("port", 8080, "TCP port; the next free one if it is taken")
+        limits = self._declare("speed_limits", [1.0, 0.5, 1.0], "ends of the stick, vx vy wz")
+        rate = self._declare("rate_hz", 20.0, "refresh rate of the page [Hz]")
+        topic = self._declare("command_topic", "cmd_vel_web", "cmd_vel where no teleop node runs")
+        self._stamped = self._declare("use_stamped", False, "publish TwistStamped")
+        self._status = Status(position=np.array([0.0, 0.0, robot.stand_height()]))
+        self._last_joints = float("-inf")
+        self._truth_heard = False
+
+        self._mode_out = self.create_publisher(String, "mode_request", 10)
+        self._policy_out = self.create_publisher(String, "policy_request", 10)
+        self._estop_out = self.create_publisher(Bool, "estop", 10)
+        twist = TwistStamped if self._stamped else Twist
+        self._command_out = self.create_publisher(twist, topic, 1)
+        self._reset_client = self.create_client(Trigger, "bridge/reset_fault")
+        self._listen()
+
+        vx, vy, wz = (float(limit) for limit in limits)
+        controls = Controls(
+            request_mode=lambda mode: self._mode_out.publish(String(data=mode)),
+            request_policy=lambda name: self._policy_out.publish(String(data=name)),
+            drive=self._drive,
+            estop=self._estop,
+            reset=self._reset,
+        )
+        links = read_model(robot.urdf_path())
+        self.view = WebView(links, controls, host, port, (vx, vy, wz))
+        self._start = time.monotonic()
+        self.create_timer(1.0 / rate, self._refresh)
+        self.get_logger().info(f"the live view is at {self.view.url}")
+
+    def _declare(self, name: str, default: object, description: str) -> Any:
+        descriptor = ParameterDescriptor(description=description, read_only=True)
+        return self.declare_parameter(name, default, descriptor).value
+
+    def _listen(self) -> None:
+        sensor = qos_profile_sensor_data
+        self.create_subscription(JointState, "joint_states", self._on_joints, sensor)
+        self.create_subscription(Imu, "imu/data", self._on_imu, sensor)
+        self.create_subscription(Odometry, "odom", self._on_odometry, sensor)
+        self.create_subscription(Odometry, "ground_truth/odom", self._on_truth, sensor)
+        self.create_subscription(PolicyState, "policy/state", self._on_policy, LATCHED)
+        self.create_subscription(BridgeState, "bridge/state", self._on_bridge, LATCHED)
+        self.create_subscription(CommandSource, "teleop/source", self._on_source, LATCHED)
+
+    def _on_joints(self, message: JointState) -> None:
+        self._last_joints = time.monotonic()
+        self._status.joint_positions = dict(zip(message.name, message.position, strict=False))
+
+    def _on_imu(self, message: Imu) -> None:
+        if not self._truth_heard:
+            q = message.orientation
+            self._status.wxyz = np.array([q.w, q.x, q.y, q.z])
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if not self._truth_heard:
+            self._place(message)
+
+    def _on_truth(self, message: Odometry) -> None:
+        self._truth_heard = True
+        self._place(message)
+
+    def _place(self, message: Odometry) -> None:
+        pose, twist = message.pose.pose, message.twist.twist
+        q = pose.orientation
+        self._status.wxyz = np.array([q.w, q.x, q.y, q.z])
+        self._status.position = np.array([pose.position.x, pose.position.y, pose.position.z])
+        self._status.measured = (twist.linear.x, twist.linear.y, twist.angular.z)
+
+    def _on_policy(self, message: PolicyState) -> None:
+        status = self._status
+        status.mode, status.policy = message.mode, message.policy
+        status.policies = list(message.available_policies)
+        status.command = [float(value) for value in message.command]
+
+    def _on_bridge(self, message: BridgeState) -> None:
+        self._status.bridge = message.state
+        detail = f": {message.fault_detail}" if message.fault_detail else ""
+        self._status.fault = message.fault + detail if message.fault else ""
+
+    def _on_source(self, message: CommandSource) -> None:
+        self._status.source = message.source
+
+    def _drive(self, vx: float, vy: float, wz: float) -> None:
+        twist = Twist()
+        twist.linear.x, twist.linear.y, twist.angular.z = float(vx), float(vy), float(wz)
+        if not self._stamped:
+            self._command_out.publish(twist)
+            return
+        stamped = TwistStamped(twist=twist)
+        stamped.header.stamp = self.get_clock().now().to_msg()
+        stamped.header.frame_id = "base_link"
+        self._command_out.publish(stamped)
+
+    def _estop(self) -> None:
+        self._estop_out.publish(Bool(data=True))
+        self._mode_out.publish(String(data="damping"))
+
+    def _reset(self) -> None:
+        if self._reset_client.service_is_ready():
+            self._reset_client.call_async(Trigger.Request())
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        self._status.alive = now - self._last_joints < SILENCE_S
+        self.view.update(self._status, now - self._start)
+
+
+def main() -> None:
+    """Runs the node until it is shut down."""
+    rclpy.init()
+    node = WebNode()
+    try:
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.view.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()

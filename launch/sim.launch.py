@@ -1,0 +1,9 @@
+"""The twin: the robot's graph with a simulated robot. `--show-args` lists the arguments."""
+
+from aliengo_policy.graph import SIM_ARGUMENTS, sim_graph
+from aliengo_policy.launching import describe
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    return describe(SIM_ARGUMENTS, sim_graph)
