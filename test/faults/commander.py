@@ -1,0 +1,58 @@
+"""A commander of the tests' own on `low_cmd`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+from robot_graph import RobotGraph
+from truth import wait_for
+from unitree_legged_msgs.msg import LowCmd
+
+from aliengo_bridge.cdr import encode_low_cmd
+from aliengo_bridge.messages import LowCommand
+from aliengo_description import robot
+
+
+class Commander:
+    """A commander of our own on `low_cmd`, which can be told to go mad."""
+
+    PERIOD_S = 0.02
+
+    def __init__(self, graph: RobotGraph) -> None:
+        """Start to send damping at 50 Hz."""
+        self._publisher = graph.node.create_publisher(LowCmd, "low_cmd", 1)
+        self.command = LowCommand()
+        self.command.mode[:] = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop sending."""
+        self._end.set()
+        self._thread.join()
+
+    def hold(self, q: np.ndarray) -> None:
+        """Command joint positions (12,) [rad]."""
+        command = LowCommand()
+        command.q[:12], command.dq[:12] = q, 0.0
+        command.kp[:12], command.kd[:12] = 100.0, 3.0
+        self.command = command
+
+    def stand_up(self, graph: RobotGraph) -> None:
+        """Lead the robot from its lying pose to its feet."""
+        graph.wait_for_bridge("idle")
+        start = wait_for(lambda: graph.positions, "joint positions")[-1]
+        for i in range(101):
+            self.hold(start + i / 100 * (robot.STAND_JOINT_POSITIONS - start))
+            self._end.wait(self.PERIOD_S)
+        wait_for(lambda: graph.truth.standing, "robot standing")
+        assert graph.bridge.state == "active"
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._end.wait(max(0.0, due - time.monotonic())):
+            self._publisher.publish(encode_low_cmd(self.command))
+            due += self.PERIOD_S

@@ -1,0 +1,119 @@
+"""What the bridge does when the one who commands it fails."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commander import Commander
+from robot_graph import RobotGraph
+from truth import wait_for
+
+pytestmark = pytest.mark.integration
+
+COMMAND_TIMEOUT_S = 0.1
+# The truth is sampled at 100 Hz, and the machine may be busy with other things.
+OBSERVATION_S = 0.15
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_dead_or_frozen_policy_gives_damping(graph: RobotGraph, number: signal.Signals) -> None:
+    start = graph.send_signal("policy", number)
+    graph.wait_for_fault("command_stale", deadline_s=5.0)
+    graph.wait_until_lying()
+    assert graph.passive_since(start) < 0.12 + OBSERVATION_S
+    ticks = graph.fault_record()
+    first = int(np.flatnonzero(ticks["mode"] == "damping")[0])
+    assert ticks["mode"][first - 1] == "active"
+    assert ticks["command_age_s"][first] < COMMAND_TIMEOUT_S + 0.02
+    assert (ticks["sent_kp"][first] == 0).all()
+
+
+def nan_target(commander: Commander) -> None:
+    commander.command = commander.command.copy()
+    commander.command.q[5] = np.nan
+
+
+def huge_targets(commander: Commander) -> None:
+    commander.command = commander.command.copy()
+    commander.command.q[:12] = 1000.0
+
+
+def absurd_gain(commander: Commander) -> None:
+    commander.command = commander.command.copy()
+    commander.command.kp[2] = 1e6
+
+
+@pytest.mark.parametrize(
+    ("cause", "fault"),
+    [
+        (nan_target, "command_invalid"),
+        (huge_targets, "command_far_outside"),
+        (absurd_gain, "command_gains"),
+    ],
+)
+def test_broken_commands_give_damping(
+    make_graph: Callable[..., RobotGraph], cause: Callable[[Commander], None], fault: str
+) -> None:
+    graph = make_graph()
+    commander = Commander(graph)
+    commander.stand_up(graph)
+    cause(commander)
+    graph.wait_for_fault(fault, deadline_s=5.0)
+    graph.wait_until_lying()
+    ticks = graph.fault_record()
+    first = int(np.flatnonzero(ticks["mode"] == "damping")[0])
+    # Between the last good command and the first damping lies one period of the commander.
+    assert ticks["command_age_s"][first] < commander.PERIOD_S + 0.02
+    assert np.isfinite(ticks["sent_q"]).all()
+    commander.close()
+
+
+def test_second_commander_is_refused_and_the_robot_sits_down(
+    graph: RobotGraph, standing_policy: Path
+) -> None:
+    graph.start_policy(standing_policy, name="intruder")
+    graph.wait_for_fault("second_commander")
+    assert f"{graph.namespace}/intruder" in graph.bridge.fault_detail
+    graph.wait_for_bridge("sit_down", deadline_s=5.0)
+    graph.wait_for_bridge("damping", deadline_s=6.0)
+    graph.wait_until_lying()
+    # It was led down, not dropped.
+    assert max(np.abs(t.speeds).max() for t in graph.truths if t.height_m > 0.15) < 4.0
+    assert not graph.trigger("bridge/reset_fault").success
+    graph.send_signal("intruder", signal.SIGKILL)
+    wait_for(lambda: graph.trigger("bridge/reset_fault").success, "reset")
+
+
+def test_a_restarted_policy_is_no_second_commander(
+    graph: RobotGraph, standing_policy: Path
+) -> None:
+    graph.send_signal("policy", signal.SIGKILL)
+    graph.wait_for_fault("command_stale")
+    graph.wait_until_lying()
+    graph.start_policy(standing_policy)
+    assert graph.trigger("bridge/reset_fault").success
+    graph.stand_up()
+    assert graph.bridge.fault == ""
+
+
+def test_an_operator_who_is_gone_ends_the_walk(graph: RobotGraph) -> None:
+    def walking() -> bool:
+        graph.drive(0.0)
+        graph.trigger("policy/walk")
+        return graph.policy_state is not None and graph.policy_state.mode == "walk"
+
+    wait_for(walking, "walking")
+    wait_for(lambda: graph.policy_state.mode == "stand", "standing again", deadline_s=6.0)
+    assert graph.truth.standing
+    assert graph.bridge.state == "active"
+
+
+def test_a_policy_that_ends_by_itself_leaves_no_fault_behind(graph: RobotGraph) -> None:
+    graph.send_signal("policy", signal.SIGTERM)
+    assert graph.wait_for_end("policy") == 0
+    graph.wait_until_lying()
+    assert graph.bridge.state in ("idle", "damping")

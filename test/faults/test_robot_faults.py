@@ -1,0 +1,119 @@
+"""What the bridge does when the robot itself is in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from robot_graph import RobotGraph
+from truth import now, wait_for
+
+pytestmark = pytest.mark.integration
+
+# The truth is sampled at 100 Hz, and the machine may be busy with other things.
+OBSERVATION_S = 0.15
+# From a click to the robot: through ROS and, for the remote, through the twin.
+OPERATOR_S = 0.3
+L2_AND_B = (0x20, 0x02)
+
+
+def test_a_robot_that_is_pushed_over_is_damped(graph: RobotGraph) -> None:
+    graph.push(0.0, 90.0, 30.0)
+    graph.wait_for_fault("tilt", deadline_s=5.0)
+    tilted = wait_for(
+        lambda: next((t.time_s for t in graph.truths if t.upright < np.cos(1.0)), None), "tilt"
+    )
+    wait_for(lambda: graph.truth.time_s > tilted + 2.0, "time after the fall")
+    wait_for(lambda: graph.truth.passive and np.abs(graph.truth.speeds).max() < 0.3, "rest")
+    assert graph.passive_since(tilted) < 0.02 + OBSERVATION_S
+    assert "allowed 1.00" in graph.bridge.fault_detail
+    reset = graph.trigger("bridge/reset_fault")
+    assert reset.success == (graph.truth.upright > np.cos(1.0)), reset.message
+
+
+def test_a_hot_motor_makes_the_robot_sit_down(graph: RobotGraph) -> None:
+    graph.inject(fault__hot_motor="RL_calf_joint", fault__hot_temperature=90.0)
+    graph.wait_for_fault("motor_hot", deadline_s=5.0)
+    assert "RL_calf_joint is 90.0 degC" in graph.bridge.fault_detail
+    graph.wait_for_bridge("sit_down", deadline_s=5.0)
+    graph.wait_for_bridge("damping", deadline_s=6.0)
+    graph.wait_until_lying()
+    assert max(np.abs(t.speeds).max() for t in graph.truths if t.height_m > 0.15) < 4.0
+    assert "motor_hot" in graph.trigger("bridge/reset_fault").message
+
+
+def test_a_lost_motor_gives_damping(graph: RobotGraph) -> None:
+    graph.inject(fault__lost_motor="FR_thigh_joint")
+    graph.wait_for_fault("motor_lost", deadline_s=5.0)
+    assert "FR_thigh_joint is in mode" in graph.bridge.fault_detail
+    graph.wait_until_lying()
+
+
+def test_the_robots_own_remote_stops_it_with_nobody_else_alive(
+    make_graph: Callable[..., RobotGraph],
+) -> None:
+    graph = make_graph()
+    graph.wait_for_bridge("idle")
+    graph.press(*L2_AND_B)
+    graph.wait_for_fault("remote_stop", deadline_s=5.0)
+    assert graph.bridge.state == "damping"
+
+
+def test_the_robots_own_remote_stops_a_standing_robot(graph: RobotGraph) -> None:
+    start = now()
+    graph.press(*L2_AND_B)
+    graph.wait_for_fault("remote_stop", deadline_s=5.0)
+    graph.wait_until_lying()
+    assert graph.passive_since(start) < 0.02 + OPERATOR_S
+    assert "still pressed" in graph.trigger("bridge/reset_fault").message
+    graph.press(0, 0)
+    wait_for(lambda: graph.trigger("bridge/reset_fault").success, "reset")
+    graph.wait_for_bridge("idle", deadline_s=5.0)
+
+
+def test_a_robot_in_sport_mode_is_left_alone_and_explained(
+    make_graph: Callable[..., RobotGraph],
+) -> None:
+    graph = make_graph(sim={"fault.sport_mode": True})
+    wait_for(
+        lambda: "sport mode" in graph.diagnostics.get("bridge: link", {}).get("message", ""),
+        "explanation",
+    )
+    assert graph.bridge.state == "waiting"
+    assert graph.bridge.received == 0
+    graph.inject(fault__sport_mode=False)
+    graph.wait_for_bridge("idle")
+
+
+@pytest.mark.parametrize("way", ["topic", "service"])
+def test_the_emergency_stop_stops(graph: RobotGraph, way: str) -> None:
+    start = now()
+    if way == "topic":
+        graph.estop(True)
+    else:
+        assert graph.trigger("bridge/estop").success
+    graph.wait_for_fault("estop", deadline_s=5.0)
+    graph.wait_until_lying()
+    assert graph.passive_since(start) < 0.02 + OPERATOR_S
+    if way == "topic":
+        assert "estop" in graph.trigger("bridge/reset_fault").message
+        graph.estop(False)
+    wait_for(lambda: graph.trigger("bridge/reset_fault").success, "reset")
+    graph.stand_up()
+
+
+def test_shadow_mode_moves_nothing(make_graph: Callable[..., RobotGraph]) -> None:
+    graph = make_graph(bridge={"shadow": True})
+    graph.wait_for_bridge("idle")
+    height = graph.truth.height_m
+    from commander import Commander
+
+    commander = Commander(graph)
+    commander.hold(graph.positions[-1])
+    graph.wait_for_bridge("active")
+    withheld = graph.collect_withheld()
+    wait_for(lambda: withheld and withheld[-1].motor_cmd[0].kp == 100.0, "withheld commands")
+    assert (graph.truth.torques == 0).all()
+    assert graph.truth.height_m == pytest.approx(height, abs=0.02)
+    commander.close()

@@ -1,0 +1,110 @@
+"""The graph of the robot and that of the twin are the same but for the robot itself."""
+
+from pathlib import Path
+
+import pytest
+
+from aliengo_policy.graph import (
+    REAL_ARGUMENTS,
+    SIM_ARGUMENTS,
+    GraphSettings,
+    ProcessSpec,
+    real_graph,
+    sim_graph,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+FULL = GraphSettings(teleop="xbox", record=True, experiment_name="2024", shadow=True)
+
+
+def by_name(specs: list[ProcessSpec]) -> dict[str, ProcessSpec]:
+    return {spec.name: spec for spec in specs}
+
+
+def test_simulation_differs_by_the_twin_and_the_address_only() -> None:
+    real, sim = by_name(real_graph(FULL)), by_name(sim_graph(FULL))
+    assert set(sim) - set(real) == {"sim"}
+    assert set(real) <= set(sim)
+    for name in set(real) - {"bridge"}:
+        assert real[name] == sim[name]
+    changed = {
+        key
+        for key, value in real["bridge"].parameters.items()
+        if sim["bridge"].parameters[key] != value
+    }
+    assert changed == {"robot_address"}
+
+
+def test_the_robot_is_damped_until_last() -> None:
+    specs = by_name(sim_graph(FULL))
+    bridge = specs["bridge"].stop_rank
+    assert all(
+        spec.stop_rank < bridge for name, spec in specs.items() if name not in ("bridge", "sim")
+    )
+    assert specs["sim"].stop_rank > bridge
+    assert {name for name, spec in specs.items() if spec.critical} == {
+        "sim",
+        "bridge",
+        "policy",
+        "teleop",
+    }
+
+
+def test_command_lines_keep_the_types_of_values() -> None:
+    specs = by_name(sim_graph(FULL))
+    command = specs["recorder"].command("", "warn")
+    assert 'output:="logs/bags/2024"' in command
+    assert command[-2:] == ["--log-level", "warn"]
+    command = specs["policy"].command("robot1", "info")
+    assert "__ns:=/robot1" in command
+    assert "max_vel:=1.0" in command
+    assert "shadow:=true" in command
+
+
+def test_every_parameter_file_and_module_exists() -> None:
+    for spec in sim_graph(FULL):
+        for path in spec.parameter_files:
+            assert path.is_file(), path
+        module = f"{spec.package}/{spec.module.replace('.', '/')}.py"
+        folders = [ROOT, ROOT / "ros2_ws" / "src" / spec.package]
+        assert any((folder / module).is_file() for folder in folders), module
+
+
+def test_executables_are_installed_under_the_graphs_names() -> None:
+    for spec in sim_graph(FULL):
+        folder = ROOT if spec.package == "aliengo_policy" else ROOT / "ros2_ws/src" / spec.package
+        entry = f"{spec.executable} = {spec.package}.{spec.module}:main"
+        assert entry in (folder / "setup.py").read_text(), entry
+
+
+@pytest.mark.parametrize("arguments", [REAL_ARGUMENTS, SIM_ARGUMENTS])
+def test_arguments_are_settings_with_the_same_defaults(arguments: tuple) -> None:
+    defaults = vars(GraphSettings())
+    for argument in arguments:
+        assert argument.description
+        assert defaults[argument.name] == argument.default, argument.name
+
+
+def test_wrong_values_are_refused_with_the_allowed_ones() -> None:
+    with pytest.raises(ValueError, match=r"log_level must be one of .* found 'loud'"):
+        GraphSettings(log_level="loud")
+    with pytest.raises(ValueError, match=r"teleop must be none or one of .*'xbox'.* found 'wheel'"):
+        GraphSettings(teleop="wheel")
+
+
+def test_the_live_view_brings_the_arbitration_but_no_gamepad() -> None:
+    specs = by_name(sim_graph(GraphSettings(web=True)))
+    assert {"web", "teleop"} <= set(specs)
+    assert "gamepad" not in specs
+    assert not specs["web"].critical
+
+
+@pytest.mark.parametrize("profile", ["keyboard", "unitree"])
+def test_profiles_that_need_no_gamepad_start_none(profile: str) -> None:
+    assert "gamepad" not in by_name(real_graph(GraphSettings(teleop=profile)))
+
+
+def test_a_recording_carries_its_policy() -> None:
+    attachments = by_name(sim_graph(FULL))["recorder"].parameters["attachments"]
+    assert isinstance(attachments, list)
+    assert [Path(name).name for name in attachments] == ["base.onnx"]

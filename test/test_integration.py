@@ -1,0 +1,185 @@
+"""The real processes: twin, bridge and policy, over UDP, DDS and onnxruntime."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2; `make test` sets it up")
+from aliengo_msgs.msg import PolicyStep
+from std_msgs.msg import String
+from unitree_legged_msgs.msg import LowCmd
+
+from aliengo_policy.graph import GraphSettings, sim_graph
+from aliengo_policy.parameters import resolve_policy
+from aliengo_policy.paths import shared_folder
+from aliengo_policy.process_group import ProcessGroup
+from aliengo_policy.scenario import Segment, judge
+from aliengo_policy.scenario_node import Scenario, open_scenario
+from aliengo_policy.testing import write_linear_policy
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
+BASE = resolve_policy("base", shared_folder("models"))
+STANDING_HEIGHT = 0.3
+LYING_HEIGHT = 0.15
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+Start = Callable[..., Scenario]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a graph of its own and gives the scenario that drives it."""
+    opened: list[tuple[ProcessGroup, Scenario]] = []
+    lines: list[str] = []
+
+    def begin(policy: Path, script: tuple[Segment, ...] = (), **values: object) -> Scenario:
+        settings = GraphSettings(
+            policy=str(policy), robot_port=free_port(), local_port=free_port(), **values
+        )
+        group = ProcessGroup(sim_graph(settings), settings.namespace, write=lines.append)
+
+        def interrupted() -> str | None:
+            ending = group.poll()
+            return ending.reason if ending else None
+
+        group.start()
+        scenario = open_scenario(script, settings.namespace, interrupted, lines.append)
+        opened.append((group, scenario))
+        return scenario
+
+    yield begin
+    for group, scenario in opened:
+        group.stop()
+        scenario.close()
+    print("\n".join(lines))
+
+
+def height(scenario: Scenario) -> float:
+    return scenario.samples[-1].position[2]
+
+
+def test_the_robot_stands_up_and_lies_down_again(start: Start, tmp_path: Path) -> None:
+    script = (Segment("stand", (0.0, 0.0, 0.0), 3.0),)
+    scenario = start(write_linear_policy(tmp_path / "zero.onnx"), script, namespace="robot1")
+    scenario.run()
+    verdict = judge(scenario.samples, script, [])
+    assert verdict.problems == ()
+    inside = [sample for sample in scenario.samples if sample.segment == 0]
+    assert min(sample.position[2] for sample in inside) > STANDING_HEIGHT
+    scenario.wait_until("it lies", lambda: height(scenario) < LYING_HEIGHT, 5.0)
+
+
+def test_the_robot_walks_one_metre_forward(start: Start) -> None:
+    script = (Segment("forward", (0.6, 0.0, 0.0), 5.0, 0.2),)
+    scenario = start(BASE, script)
+    scenario.run()
+    verdict = judge(scenario.samples, script, [])
+    assert verdict.problems == ()
+    track = np.array([sample.position for sample in scenario.samples if sample.segment == 0])
+    assert np.linalg.norm(track[-1, :2] - track[0, :2]) > 1.0
+
+
+def test_the_policy_is_switched_while_standing(start: Start, tmp_path: Path) -> None:
+    first = write_linear_policy(tmp_path / "first.onnx")
+    write_linear_policy(tmp_path / "second.onnx", residual=np.zeros((45, 12)))
+    (tmp_path / "broken.onnx").write_text("not a model")
+    scenario = start(first)
+    scenario.start_walking()
+    assert scenario.state is not None
+    assert list(scenario.state.available_policies) == ["first", "second"]
+    requests = scenario.node.create_publisher(String, "policy_request", 10)
+
+    def select_second() -> bool:
+        requests.publish(String(data="second"))
+        return scenario.state is not None and scenario.state.policy == "second"
+
+    scenario.spin(0.5, select_second)
+    assert scenario.state.policy == "first", "switched while walking"
+    scenario.request("stand")
+    scenario.wait_until("it stands", lambda: scenario.mode == "stand", 10.0)
+    scenario.wait_until("the policy is switched", select_second, 5.0)
+    scenario.insist("walk", ("walk",))
+    scenario.wait_until("the residual may act", lambda: scenario.state.residual_active, 5.0)
+    assert height(scenario) > STANDING_HEIGHT
+
+
+def test_in_shadow_mode_everything_runs_and_nothing_moves(start: Start, tmp_path: Path) -> None:
+    scenario = start(write_linear_policy(tmp_path / "zero.onnx"), shadow=True)
+    steps: list[PolicyStep] = []
+    withheld: list[LowCmd] = []
+    scenario.node.create_subscription(PolicyStep, "policy/step", steps.append, 50)
+    scenario.node.create_subscription(LowCmd, "bridge/withheld_cmd", withheld.append, 10)
+    scenario.insist("stand_up", ("stand_up", "stand"))
+    scenario.wait_until("it would stand", lambda: scenario.mode == "stand", 15.0)
+    scenario.wait_until("commands are shown", lambda: len(withheld) > 10, 5.0)
+    assert scenario.state is not None
+    assert scenario.state.shadow
+    assert max(sample.position[2] for sample in scenario.samples) < LYING_HEIGHT
+    assert any(step.joint_targets[2] > -1.6 for step in steps), "no target came near the stand"
+
+
+def bringup(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "aliengo_policy.bringup", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def test_a_port_in_use_ends_the_bringup_with_its_number(tmp_path: Path) -> None:
+    policy = write_linear_policy(tmp_path / "zero.onnx")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        process = bringup(
+            "sim",
+            "--policy",
+            str(policy),
+            "--robot-port",
+            str(port),
+            "--local-port",
+            str(free_port()),
+        )
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.search(rf"problem: sim ended with \d+: .*{port}", output), output
+    assert "Traceback" not in output
+
+
+def test_a_missing_model_ends_the_bringup_at_once() -> None:
+    process = bringup("sim", "--policy", "nonexistent")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "no file" in output
+    assert "nonexistent.onnx" in output
+    assert "Traceback" not in output
+
+
+def test_an_interrupt_ends_all_processes_in_order(tmp_path: Path) -> None:
+    policy = write_linear_policy(tmp_path / "zero.onnx")
+    ports = ["--robot-port", str(free_port()), "--local-port", str(free_port())]
+    process = bringup("sim", "--interactive", "--policy", str(policy), *ports)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "publish a velocity on cmd_vel" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0, "".join(lines)
+    assert any("SIGINT" in line for line in lines)
