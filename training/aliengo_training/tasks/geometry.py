@@ -31,7 +31,9 @@ def vertical_in_body(quaternion: Tensor) -> Tensor:
 
 
 class LegGeometry:
-    """Forward kinematics of the four legs with the description's dimensions.
+    """Forward kinematics of the four legs: `aliengo_description.robot.foot_positions` on tensors.
+
+    The constants are put on the device once, so that a captured CUDA graph finds no copy from the host in here.
 
     Args:
         device: Where the constants live.
@@ -51,7 +53,13 @@ class LegGeometry:
 
         Returns:
             knee (N, 4, 3) and foot (N, 4, 3) positions [m].
+
+        Raises:
+            ValueError: If the last axis is not 12 long.
         """
+        if joint_positions.shape[-1] != 12:
+            shape = tuple(joint_positions.shape)
+            raise ValueError(f"joint_positions has shape {shape}; expected (N, 12)")
         hip, thigh, calf = joint_positions.reshape(-1, 4, 3).unbind(-1)
         knee_x = -robot.THIGH_LENGTH * torch.sin(thigh)
         knee_z = -robot.THIGH_LENGTH * torch.cos(thigh)

@@ -7,21 +7,12 @@ before they repeat, later ones for a few repetition periods.
 
 from __future__ import annotations
 
+from aliengo_teleop.mapping import REQUESTS
+
 __all__ = ["AXES", "BUTTONS", "HELP", "KeyboardPad"]
 
 AXES = ("vx", "vy", "wz")
-BUTTONS = (
-    "enable",
-    "turbo",
-    "stand_up",
-    "stand",
-    "walk",
-    "sit_down",
-    "damping",
-    "estop",
-    "reset",
-    "next_policy",
-)
+BUTTONS = ("enable", "turbo", *REQUESTS)
 
 FIRST_HOLD_S = 0.6
 """Terminals commonly start to repeat after 0.25 to 0.5 s."""
