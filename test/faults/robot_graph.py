@@ -36,7 +36,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from sensor_msgs.msg import JointState  # noqa: E402
 from std_msgs.msg import Bool, UInt8MultiArray  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from truth import DEADLINE_S, Truth, be_punctual, free_port, now, wait_for  # noqa: E402
+from truth import DEADLINE_S, Truth, free_port, now, wait_for  # noqa: E402
 from unitree_legged_msgs.msg import LowCmd  # noqa: E402
 
 LATCHED = QoSProfile(
@@ -71,8 +71,6 @@ class RobotGraph:
             bridge_setup: Called in the bridge's process before it starts.
         """
         self.folder = folder
-        # Also the eyes and hands of this process, whose threads inherit it.
-        be_punctual(3)
         self.namespace = f"/faults_{os.getpid()}_{next(_numbers)}"
         self._domain = random.SystemRandom().randint(1, 100)
         self._environment = dict(os.environ)
@@ -118,18 +116,13 @@ class RobotGraph:
         for key, value in parameters.items():
             line += ["-p", f"{key}:={json.dumps(value)}"]
 
-        def prepare() -> None:
-            be_punctual(5)
-            if setup is not None:
-                setup()
-
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 line,
                 env=environment,
                 stdout=log,
                 stderr=log,
-                preexec_fn=prepare,
+                preexec_fn=setup,
                 start_new_session=True,
             )
 
@@ -158,8 +151,6 @@ class RobotGraph:
                 os.killpg(process.pid, signal.SIGKILL)
         for process in self.processes.values():
             process.wait()
-        with contextlib.suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         self._executor.shutdown()
         self._context.try_shutdown()
         self._thread.join()

@@ -77,7 +77,8 @@ def test_second_commander_is_refused_and_the_robot_sits_down(
 ) -> None:
     graph.start_policy(standing_policy, name="intruder")
     graph.wait_for_fault("second_commander")
-    assert f"{graph.namespace}/intruder" in graph.bridge.fault_detail
+    intruder = f"{graph.namespace}/intruder"
+    wait_for(lambda: intruder in graph.bridge.fault_detail, "the intruder's name")
     graph.wait_for_bridge("sit_down", deadline_s=5.0)
     graph.wait_for_bridge("damping", deadline_s=6.0)
     graph.wait_until_lying()

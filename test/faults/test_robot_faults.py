@@ -28,6 +28,12 @@ def test_a_robot_that_is_pushed_over_is_damped(graph: RobotGraph) -> None:
     wait_for(lambda: graph.truth.passive and np.abs(graph.truth.speeds).max() < 0.3, "rest")
     assert graph.passive_since(tilted) < 0.02 + OBSERVATION_S
     assert "allowed 1.00" in graph.bridge.fault_detail
+    # As the bridge saw it: from the first state that leans too far to the first damping packet.
+    ticks = graph.fault_record()
+    upright = 1.0 - 2.0 * (ticks["quaternion"][:, 1] ** 2 + ticks["quaternion"][:, 2] ** 2)
+    seen = int(np.flatnonzero(upright < np.cos(1.0))[0])
+    damped = int(np.flatnonzero(ticks["mode"] == "damping")[0])
+    assert 0.0 <= ticks["time_s"][damped] - ticks["time_s"][seen] <= 0.02
     reset = graph.trigger("bridge/reset_fault")
     assert reset.success == (graph.truth.upright > np.cos(1.0)), reset.message
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -32,12 +30,6 @@ def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLI
 def now() -> float:
     """Return the time [s] on the clock that the twin stamps its truth with."""
     return time.time()
-
-
-def be_punctual(priority: int) -> None:
-    """Run before what else this machine does, where that is permitted: it is not under test."""
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def free_port() -> int:

@@ -60,6 +60,8 @@ _LATCHED = QoSProfile(
 )
 _SERVICE_WAIT_S = 0.5
 _END_S = 2.0
+_NAME_UNKNOWN = "_NODE_NAME_UNKNOWN_"
+_UNNAMED = "a node not yet named"
 
 
 class BridgeNode(Node):
@@ -79,7 +81,7 @@ class BridgeNode(Node):
         self._ending = ending
         self._stopping = False
         self._commanders = CommanderWatch()
-        self._conflict = False
+        self._conflict = ""
         self._published: Status | None = None
         self._last_fault = ""
         self._watched = 0
@@ -139,15 +141,24 @@ class BridgeNode(Node):
         self.control.submit(data)
 
     def _set_conflict(self, conflict: bool) -> None:
-        if conflict == self._conflict:
+        text = self._name_commanders() if conflict else ""
+        if text == self._conflict:
             return
-        self._conflict = conflict
-        text: str | None = None
-        if conflict:
-            publishers = self.get_publishers_info_by_topic(self.resolve_topic_name("low_cmd"))
-            names = sorted(f"{p.node_namespace.rstrip('/')}/{p.node_name}" for p in publishers)
-            text = f"commands come from {len(names)} publishers: {', '.join(names)}"
-        self.control.call("set_condition", Fault.SECOND_COMMANDER, text)
+        self._conflict = text
+        self.control.call("set_condition", Fault.SECOND_COMMANDER, text or None)
+
+    def _name_commanders(self) -> str:
+        """Say who commands, as far as is known: a node is heard before its name is."""
+        if self._conflict and _UNNAMED not in self._conflict:
+            return self._conflict
+        publishers = self.get_publishers_info_by_topic(self.resolve_topic_name("low_cmd"))
+        names = sorted(
+            _UNNAMED
+            if p.node_name == _NAME_UNKNOWN
+            else f"{p.node_namespace.rstrip('/')}/{p.node_name}"
+            for p in publishers
+        )
+        return f"commands come from {len(names)} publishers: {', '.join(names)}"
 
     def _on_estop(self, message: Bool) -> None:
         detail = "the topic estop says so" if message.data else None
@@ -228,8 +239,8 @@ class BridgeNode(Node):
         if snapshot is None:
             return
         self._watched += 1
-        if self._conflict and not self._commanders.conflict(time.monotonic()):
-            self._set_conflict(False)
+        if self._conflict:
+            self._set_conflict(self._commanders.conflict(time.monotonic()))
         status = self._status(snapshot)
         if status != self._published or self._watched % 5 == 0:
             self._announce(status)

@@ -189,13 +189,17 @@ class Supervisor:
     def set_condition(self, fault: Fault, detail: str | None) -> None:
         """Say that an outside cause of a fault is present (with a detail), or gone (None).
 
-        While it is present the fault is latched and no reset succeeds.
+        While it is present the fault is latched and no reset succeeds. A better detail of the
+        same cause replaces the earlier one.
         """
         if detail is None:
             self._conditions.pop(fault, None)
             return
+        previous = self._conditions.get(fault)
         self._conditions[fault] = detail
         self._latch(fault, detail)
+        if self._faults[fault] == previous:
+            self._faults[fault] = detail
 
     def reset(self) -> tuple[bool, str]:
         """Forget the faults, if the robot is still and every cause is gone.

@@ -261,6 +261,19 @@ def test_a_reset_needs_a_robot_that_is_still() -> None:
     assert bench.tick().status.mode is Mode.IDLE
 
 
+def test_a_condition_that_is_known_better_replaces_its_own_detail_only() -> None:
+    bench = Bench()
+    bench.engage()
+    bench.supervisor.set_condition(Fault.SECOND_COMMANDER, "somebody")
+    bench.supervisor.set_condition(Fault.SECOND_COMMANDER, "the intruder")
+    assert bench.tick().status.detail == "the intruder"
+    other = Bench()
+    other.engage()
+    other.supervisor.report(Fault.ESTOP, "the service was called")
+    other.supervisor.set_condition(Fault.ESTOP, "the topic says so")
+    assert other.tick().status.detail == "the service was called"
+
+
 def test_a_reset_needs_the_cause_to_be_gone() -> None:
     bench = Bench()
     bench.engage()
