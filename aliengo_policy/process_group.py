@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 
 from aliengo_policy.graph import ProcessSpec
 
-_PR_SET_PDEATHSIG = 1
 _GRACE_S = 3.0
+_PR_SET_PDEATHSIG = 1
+# Looked up here: between fork and exec, where it is used, another thread may hold the loader's lock.
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,16 @@ class ProcessGroup:
         self._stopping = False
 
     def start(self) -> None:
-        """Start all processes; they end with this one, however it ends."""
+        """Start all processes; on Linux they get SIGTERM when this one ends, however it ends.
+
+        Raises:
+            RuntimeError: outside the main thread. The kernel ends the children of a thread with
+                that thread, and only the main thread lives as long as the process.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            name = threading.current_thread().name
+            raise RuntimeError(f"start() was called in thread {name}; it must be the main thread")
+        setup = _parent_death_signal(os.getpid())
         for spec in self._specs:
             process = subprocess.Popen(
                 spec.command(self._namespace, self._log_level),
@@ -73,7 +84,7 @@ class ProcessGroup:
                 errors="replace",
                 # Ctrl-C must reach this process only: the order of the end matters.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=setup,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0"},
             )
             child = _Child(spec, process, threading.Thread(name=spec.name, daemon=True))
@@ -156,7 +167,19 @@ def _signal(child: _Child, number: signal.Signals) -> None:
         child.process.send_signal(number)
 
 
-def _die_with_parent() -> None:
-    # A bring-up that is killed must not leave a policy behind that drives the robot.
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _parent_death_signal(parent: int) -> Callable[[], None] | None:
+    """What a child does before it becomes its program, so that it gets SIGTERM when `parent` dies.
+
+    A bring-up that is killed must not leave a policy behind that drives the robot. SIGTERM and
+    not SIGKILL: the bridge damps until the robot is down.
+    """
+    prctl = _PRCTL
+    if prctl is None:
+        return None
+
+    def setup() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:  # it died before this one had asked for the signal
+            os._exit(1)
+
+    return setup

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from processes import ENDS_WITH_US
 from websockets.sync.client import connect
 
 __all__ = ["Browser", "find_chromium"]
@@ -43,6 +44,7 @@ class Browser:
     def __init__(self, executable: str, url: str, profile: Path) -> None:
         self._process = subprocess.Popen(
             [
+                *ENDS_WITH_US,
                 executable,
                 "--headless=new",
                 "--no-sandbox",

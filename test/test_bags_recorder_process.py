@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import ENDS_WITH_US
 
 rclpy = pytest.importorskip("rclpy", reason="the recorder process needs ROS 2")
 pytest.importorskip("unitree_legged_msgs.msg", reason="the messages are not built")
@@ -38,8 +39,8 @@ def publisher(monkeypatch):
 
 @contextmanager
 def recorder(output: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    command = [sys.executable, "-m", "aliengo_policy.bags.recorder_node", "--ros-args"]
-    command += ["-p", f"output:={output}", "-p", "min_free_mb:=1", *arguments]
+    command = [*ENDS_WITH_US, sys.executable, "-m", "aliengo_policy.bags.recorder_node"]
+    command += ["--ros-args", "-p", f"output:={output}", "-p", "min_free_mb:=1", *arguments]
     environment = os.environ | {"ROS_DOMAIN_ID": str(DOMAIN)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:

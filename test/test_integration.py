@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2; `make test` sets it up")
 from aliengo_msgs.msg import PolicyStep
+from processes import ENDS_WITH_US, alive, descendants
 from std_msgs.msg import String
 from unitree_legged_msgs.msg import LowCmd
 
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 BASE = resolve_policy("base", shared_folder("models"))
 STANDING_HEIGHT = 0.3
 LYING_HEIGHT = 0.15
+UPRIGHT_TILT = 0.5
 
 
 def free_port() -> int:
@@ -132,9 +134,12 @@ def test_in_shadow_mode_everything_runs_and_nothing_moves(start: Start, tmp_path
     assert any(step.joint_targets[2] > -1.6 for step in steps), "no target came near the stand"
 
 
+Twin = Callable[[], int]
+
+
 def bringup(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "aliengo_policy.bringup", *arguments],
+        [*ENDS_WITH_US, sys.executable, "-m", "aliengo_policy.bringup", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -183,3 +188,31 @@ def test_an_interrupt_ends_all_processes_in_order(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0, "".join(lines)
     assert any("SIGINT" in line for line in lines)
+
+
+def test_a_killed_bringup_takes_its_processes_along_and_the_robot_goes_down(
+    twin: Twin, tmp_path: Path
+) -> None:
+    policy = write_linear_policy(tmp_path / "zero.onnx")
+    process = bringup(
+        *("real", "--robot-address", "127.0.0.1", "--robot-port", str(twin())),
+        *("--local-port", str(free_port()), "--policy", str(policy)),
+    )
+    scenario = open_scenario((), "", lambda: None, print)
+    try:
+        scenario.start_walking()
+        scenario.wait_until("it is up", lambda: height(scenario) > STANDING_HEIGHT, 5.0)
+        started = descendants(process.pid)
+        for module in ("bridge_node", "control_process", "policy_node", "odometry_node"):
+            assert any(module in line for line in started.values()), f"no {module} in {started}"
+        process.kill()
+        scenario.wait_until(
+            "all its processes end", lambda: not any(alive(pid) for pid in started), 20.0
+        )
+        scenario.wait_until("it lies", lambda: height(scenario) < LYING_HEIGHT, 5.0)
+        # Damped or limp, it ends up on its belly; a leg that is still driven tips it over.
+        assert scenario.samples[-1].tilt < UPRIGHT_TILT
+    finally:
+        process.kill()
+        process.communicate()
+        scenario.close()

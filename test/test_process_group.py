@@ -7,9 +7,11 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
+from processes import ENDS_WITH_US, alive
 
 from aliengo_policy.graph import ProcessSpec
 from aliengo_policy.process_group import ProcessGroup
@@ -110,6 +112,16 @@ def test_an_unknown_process_is_named() -> None:
         group.pid("twin")
 
 
+def test_a_group_is_started_in_the_main_thread_only() -> None:
+    group = ProcessGroup([script("policy", PATIENT)])
+    with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
+        refused = pool.submit(group.start).exception()
+    assert isinstance(refused, RuntimeError)
+    assert "thread worker_0; it must be the main thread" in str(refused)
+    with pytest.raises(KeyError):
+        group.pid("policy")
+
+
 def test_processes_do_not_outlive_a_killed_parent() -> None:
     parent = textwrap.dedent(
         """
@@ -125,18 +137,12 @@ def test_processes_do_not_outlive_a_killed_parent() -> None:
         time.sleep(600)
         """
     )
-    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    command = [*ENDS_WITH_US, sys.executable, "-c", parent]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     child = int(process.stdout.readline())
     process.kill()
     process.wait()
     process.stdout.close()
 
-    def gone() -> bool:
-        try:
-            with open(f"/proc/{child}/stat") as file:
-                return file.read().rsplit(")", 1)[1].split()[0] == "Z"
-        except FileNotFoundError:
-            return True
-
-    until(gone)
+    until(lambda: not alive(child))

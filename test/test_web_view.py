@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 from browser import Browser, find_chromium, wait_for
+from processes import ENDS_WITH_US
 
 rclpy = pytest.importorskip("rclpy", reason="the live view needs ROS 2")
 pytest.importorskip("aliengo_msgs.msg", reason="the messages are not built")
@@ -89,6 +90,7 @@ def page(tmp_path_factory):
         port = probe.getsockname()[1]
     node = subprocess.Popen(
         [
+            *ENDS_WITH_US,
             sys.executable,
             "-m",
             "aliengo_policy.web.web_node",
@@ -186,3 +188,15 @@ def test_the_robot_on_the_page_moves(page):
         return (np.abs(browser.scene() - before).max(axis=2) > 40).sum() > 500 + 3 * still
 
     graph.wait_for(moved, "a change in the picture")
+
+
+def test_the_page_cannot_be_talked_into_another_server(page):
+    _, browser = page
+    browser.evaluate(
+        "window.blocked = [];"
+        "document.addEventListener('securitypolicyviolation',"
+        "    event => window.blocked.push(event.effectiveDirective + ' ' + event.blockedURI));"
+        "try { new WebSocket('ws://127.0.0.1:1/') } catch (error) {}"
+    )
+    blocked = wait_for(lambda: browser.evaluate("window.blocked.join()"), "the refusal")
+    assert blocked.startswith("connect-src ws://127.0.0.1:1")

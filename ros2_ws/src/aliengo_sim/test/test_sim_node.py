@@ -35,6 +35,9 @@ pytestmark = pytest.mark.integration
 
 DEADLINE_S = 60.0
 DOMAINS = itertools.count(60 + os.getpid() % 38)  # one for each twin: they must not meet
+# Before a command: its process gets SIGTERM when the test run is killed, that is, when the thread
+# that started it ends. Start from the main thread.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 COMMAND = encode_low_command(damping_command(3.0))
 
 
@@ -53,7 +56,7 @@ def start(*parameters: str, domain: int = 0) -> subprocess.Popen[str]:
         "ROS_LOCALHOST_ONLY": "1",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "aliengo_sim.sim_node", "--ros-args", *arguments],
+        [*ENDS_WITH_US, sys.executable, "-m", "aliengo_sim.sim_node", "--ros-args", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -28,6 +28,9 @@ DOMAIN = 1 + os.getpid() % 100
 DEADLINE_S = 20.0
 STOP_S = 0.3
 """From the loss of the operator to zero velocity."""
+# Before a command: its process gets SIGTERM when the test run is killed, that is, when the thread
+# that started it ends. Start from the main thread.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 JOYSTICK = """
 import sys, time, rclpy
@@ -114,7 +117,7 @@ class Robot:
 @contextmanager
 def process(*command: str) -> Iterator[subprocess.Popen]:
     child = subprocess.Popen(
-        [sys.executable, *command], env=os.environ | {"ROS_DOMAIN_ID": str(DOMAIN)}
+        [*ENDS_WITH_US, sys.executable, *command], env=os.environ | {"ROS_DOMAIN_ID": str(DOMAIN)}
     )
     try:
         yield child
