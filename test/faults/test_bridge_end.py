@@ -156,8 +156,8 @@ def test_a_clock_that_jumps_moves_nothing(
     jump = Path(jumping_clock["JUMP_FILE"])
     for change in (jump.touch, jump.unlink):
         change()
-        start = graph.truths[-1].time_s
-        wait_for(lambda start=start: graph.truths[-1].time_s > start + 1.5, "time after the jump")
+        start = graph.truth.time_s
+        wait_for(lambda start=start: graph.truth.time_s > start + 1.5, "time after the jump")
         if change == jump.touch:
             wait_for(lambda: graph.bridge.stamp_ns - before > 3500e9, "a stamp after the jump")
         assert graph.bridge.state == "active", graph.bridge.fault_detail

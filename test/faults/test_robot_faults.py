@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from commander import Commander
 from robot_graph import RobotGraph
 from truth import now, wait_for
 
@@ -18,7 +19,10 @@ OPERATOR_S = 0.3
 L2_AND_B = (0x20, 0x02)
 
 
-def test_a_robot_that_is_pushed_over_is_damped(graph: RobotGraph) -> None:
+def test_a_robot_that_is_pushed_over_is_damped(make_graph: Callable[..., RobotGraph]) -> None:
+    graph = make_graph()
+    commander = Commander(graph)  # a policy would notice by itself, and perhaps first
+    commander.stand_up(graph)
     graph.push(0.0, 90.0, 30.0)
     graph.wait_for_fault("tilt", deadline_s=5.0)
     tilted = wait_for(
@@ -36,6 +40,17 @@ def test_a_robot_that_is_pushed_over_is_damped(graph: RobotGraph) -> None:
     assert 0.0 <= ticks["time_s"][damped] - ticks["time_s"][seen] <= 0.02
     reset = graph.trigger("bridge/reset_fault")
     assert reset.success == (graph.truth.upright > np.cos(1.0)), reset.message
+    commander.close()
+
+
+def test_a_policy_whose_robot_is_pushed_over_lets_go(graph: RobotGraph) -> None:
+    graph.push(0.0, 90.0, 30.0)
+    # Policy and bridge have the same limit, and either may be the first to see it passed.
+    wait_for(lambda: graph.policy_state.mode == "damping", "damping", deadline_s=5.0)
+    wait_for(lambda: graph.bridge.state in ("idle", "damping"), "a passive bridge", deadline_s=5.0)
+    wait_for(lambda: graph.truth.passive and np.abs(graph.truth.speeds).max() < 0.3, "rest")
+    answer = graph.trigger("policy/stand_up")
+    assert answer.success == (graph.truth.upright > np.cos(1.0)), answer.message
 
 
 def test_a_hot_motor_makes_the_robot_sit_down(graph: RobotGraph) -> None:
@@ -113,8 +128,6 @@ def test_shadow_mode_moves_nothing(make_graph: Callable[..., RobotGraph]) -> Non
     graph = make_graph(bridge={"shadow": True})
     graph.wait_for_bridge("idle")
     height = graph.truth.height_m
-    from commander import Commander
-
     commander = Commander(graph)
     commander.hold(graph.positions[-1])
     graph.wait_for_bridge("active")

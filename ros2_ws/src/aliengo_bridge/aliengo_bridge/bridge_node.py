@@ -48,7 +48,6 @@ from aliengo_bridge.parameters_node import (
 )
 from aliengo_bridge.safety import Status
 from aliengo_bridge.sensors_node import SENSOR_QOS, SensorPublisher, check_layouts
-from aliengo_bridge.settings import Settings
 
 __all__ = ["BridgeNode", "main"]
 
@@ -97,8 +96,9 @@ class BridgeNode(Node):
         Raises:
             LinkError: If it cannot open the link.
         """
+        # The middleware's threads as well, or a busy machine would let commands wait in them.
+        set_realtime_priority(self.settings.realtime_priority - 1, whole_process=True)
         self.control = ControlClient(self.settings, self.limits)
-        set_realtime_priority(max(0, self.settings.realtime_priority - 1))
         # On a thread of its own: DDS may block, and the executor has other things to do.
         callbacks = (self._publish_state, self._on_control_end)
         threading.Thread(target=self.control.listen, args=callbacks, daemon=True).start()
@@ -333,9 +333,6 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a requested end, 1 if the bridge could not start or failed.
     """
-    # The middleware's threads inherit this, or a busy machine would let commands wait in them. The
-    # parameter is not known yet; it is applied when the robot is started.
-    set_realtime_priority(Settings().realtime_priority - 1)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     ending = threading.Event()

@@ -33,11 +33,12 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-def set_realtime_priority(priority: int) -> str:
+def set_realtime_priority(priority: int, *, whole_process: bool = False) -> str:
     """Give the calling thread a `SCHED_FIFO` priority, if the system permits it.
 
     Args:
         priority: 1 to 99, or 0 to change nothing.
+        whole_process: Whether all threads of the process get it, such as the middleware's.
 
     Returns:
         How the thread is scheduled now, in words.
@@ -45,7 +46,9 @@ def set_realtime_priority(priority: int) -> str:
     if priority <= 0:
         return "normal"
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        threads = map(int, os.listdir("/proc/self/task")) if whole_process else (0,)
+        for thread in threads:
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
     except (OSError, AttributeError) as error:
         return f"normal (no real-time priority: {error})"
     return f"fifo {priority}"

@@ -43,7 +43,7 @@ from std_srvs.srv import Trigger
 from aliengo_description import robot
 from aliengo_sim.dynamics import GroundTruth
 from aliengo_sim.parameters import FAULT_PREFIX, PARAMETERS, Parameter, make_config, make_faults
-from aliengo_sim.twin import Twin
+from aliengo_sim.twin import Twin, claim_priority
 
 _GROUND_TRUTH_PERIOD_S = 0.02
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -275,6 +275,10 @@ def main(args: list[str] | None = None) -> int:
             _refuse_viewer_without_display()
         node = SimNode()
         gc.freeze()  # what lives from here on is small: collections stay short
+        if not options.viewer:
+            # These threads hold the interpreter while they run: if they could be preempted then,
+            # the twin's thread would wait for them however high its own priority.
+            claim_priority(node.twin.realtime_priority - 1, whole_process=True)
         return _run(node, options.viewer)
     except (OSError, ValueError, rclpy.exceptions.ParameterException) as error:
         print(f"sim: {error}", file=sys.stderr)

@@ -175,9 +175,14 @@ class Twin:
                 diverged=self._diverged,
             )
 
+    @property
+    def realtime_priority(self) -> int:
+        """`SCHED_FIFO` priority of `run`, 0 for none."""
+        return self._config.realtime_priority
+
     def run(self, stop: threading.Event) -> None:
         """Run in real time until ``stop`` is set, in the calling thread."""
-        _claim_priority(self._config.realtime_priority)
+        claim_priority(self.realtime_priority)
         self._pacer = Pacer(self._config.state_period_s, self._config.max_catch_up_s)
         while not stop.is_set():
             self.cycle()
@@ -237,11 +242,18 @@ class Twin:
         self._server.send(self._outbound.pass_through(plan, now, packets))
 
 
-def _claim_priority(priority: int) -> None:
-    """Give the calling thread a real-time priority where the system has and permits it."""
+def claim_priority(priority: int, *, whole_process: bool = False) -> None:
+    """Give the calling thread a real-time priority where the system has and permits it.
+
+    Args:
+        priority: `SCHED_FIFO`, 1 to 99; nothing is changed below that.
+        whole_process: Whether all threads of the process get it.
+    """
     if priority > 0 and hasattr(os, "sched_setscheduler"):
         with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+            threads = map(int, os.listdir("/proc/self/task")) if whole_process else (0,)
+            for thread in threads:
+                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def _high_state() -> bytes:
