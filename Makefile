@@ -16,7 +16,7 @@ SETUP := @$(PYTHON) scripts/bootstrap.py
 PYTEST := $(ENV) python -m pytest
 
 .PHONY: help setup sim test lint types unit integration soak format \
-	bench-control bench-train figures docs docs-serve test-py38 clean distclean
+	bench-control bench-joystick bench-train figures docs docs-serve test-py38 clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort \
@@ -55,6 +55,10 @@ format: setup ## Format the code
 bench-control: ## Jitter and latency of the running graph
 	$(SETUP) sim
 	@$(ENV) python -m aliengo_policy.benchmark $(ARGS)
+
+bench-joystick: ## Time from a joystick event to the changed command on the wire (ARGS="--flips 100")
+	$(SETUP) sim
+	@$(ENV) python -m aliengo_policy.benchmark_joystick_node $(ARGS)
 
 bench-train: setup ## Environment steps per second of simulation and training
 	@$(ENV) python training/scripts/benchmark.py $(ARGS)

@@ -20,13 +20,13 @@ from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.scheduling import raise_priority
 from aliengo_policy.testing import write_linear_policy
-from aliengo_policy.wire_tap import TapRecord, WireTap, latencies
+from aliengo_policy.wire_tap import TapProcess, TapRecord, latencies
 
 OUTPUT = Path("logs/control_benchmark.json")
 # Makes every action differ from the one before: it answers the noise of the joint sensors, which is
 # otherwise harmless (0.02 rad of target for a joint speed of 1 rad/s).
 _ECHO_GAIN = 1.6
-_RELAY_PRIORITY = 30
+_COMMANDER_PRIORITY = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +68,7 @@ def measure(seconds: float) -> tuple[TapRecord, Any]:
         settings = GraphSettings(
             policy=str(policy), robot_port=free_port(), local_port=free_port(), log_level="info"
         )
-        tap = WireTap(settings.robot_port)
+        tap = TapProcess(settings.robot_port)
         twin, *others = sim_graph(settings)
         tapped = sim_graph(replace(settings, robot_port=tap.port))[1:]
         assert [spec.name for spec in others] == [spec.name for spec in tapped]
@@ -78,16 +78,15 @@ def measure(seconds: float) -> tuple[TapRecord, Any]:
             ending = group.poll()
             return ending.reason if ending else None
 
-        tap.start()
         group.start()
-        # After the start, so that the processes do not inherit it: the relay must not be the delay.
-        raise_priority(_RELAY_PRIORITY)
+        # After the start, so that the processes do not inherit it: a late command is a stop.
+        raise_priority(_COMMANDER_PRIORITY)
         try:
             reports = collect(seconds, interrupted, lambda text: print(text, file=sys.stderr))
         finally:
             group.stop()
-            tap.close()
-    return tap.record, reports
+            record = tap.finish()
+    return record, reports
 
 
 def summarise(

@@ -2,23 +2,33 @@
 
 It measures the control path from outside: from a state on the wire to the command that answers
 it, through both directions of DDS and the policy. It knows four figures of the robot's protocol and
-changes nothing.
+changes nothing. Benchmarks run it as a process, `TapProcess`: in theirs, it would stand still
+whenever rclpy holds the interpreter's lock, and 50 ms of that are a silent robot to the bridge.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
 import select
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from aliengo_policy.scheduling import raise_priority
 
 # Little-endian, as in the vendor's SDK for this robot.
 STATE_SIZE, TICK_OFFSET = 771, 719
 COMMAND_SIZE, MOTORS = 610, slice(10, 550)
 _POLL_S = 0.2
+_TAP_PRIORITY = 30  # above every process of the graph: the relay must not be the delay
+_END_S = 30.0  # for the record of a long run to be handed over
 
 
 @dataclass
@@ -100,6 +110,64 @@ class WireTap:
             self.record.changes.append(now)
 
 
+class TapProcess:
+    """A `WireTap` in a process of its own, with real-time priority where that is permitted.
+
+    Args:
+        robot_port: of the robot, on this machine.
+
+    Raises:
+        RuntimeError: when the process ends before it listens.
+    """
+
+    def __init__(self, robot_port: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "aliengo_policy.wire_tap", str(robot_port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C must reach the caller only, which still wants the record
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the relay ended with {self._process.wait()} before it listened")
+        self.port = int(line)
+
+    def finish(self) -> TapRecord:
+        """Stop relaying; returns what passed.
+
+        Raises:
+            RuntimeError: when the process has died.
+        """
+        try:
+            text, _ = self._process.communicate(timeout=_END_S)
+        finally:
+            self._process.kill()
+        if self._process.returncode != 0:
+            raise RuntimeError(f"the relay ended with {self._process.returncode}")
+        values = json.loads(text)
+        values["states"] = [(int(tick), float(time_s)) for tick, time_s in values["states"]]
+        return TapRecord(**values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Relay until the standard input ends: what `TapProcess` runs.
+
+    The port stands on the first line of the output, the record, as JSON, on the second.
+    """
+    parser = argparse.ArgumentParser(prog="wire_tap", description=main.__doc__)
+    parser.add_argument("robot_port", type=int)
+    tap = WireTap(parser.parse_args(arguments).robot_port)
+    tap.start()
+    raise_priority(_TAP_PRIORITY)
+    print(tap.port, flush=True)
+    sys.stdin.read()  # ends with the caller, however that ends
+    tap.close()
+    json.dump(asdict(tap.record), sys.stdout)
+    return 0
+
+
 def latencies(record: TapRecord, step_ticks: list[int], longest_s: float = 0.02) -> list[float]:
     """Time from each state that triggered a policy step to the first command that differs [s].
 
@@ -120,3 +188,7 @@ def latencies(record: TapRecord, step_ticks: list[int], longest_s: float = 0.02)
         later = record.changes[position] - start if position < len(record.changes) else float("inf")
         found.append(later if later <= longest_s else float("inf"))
     return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

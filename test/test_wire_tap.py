@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aliengo_policy.wire_tap import TapRecord, WireTap, latencies
+from aliengo_policy.wire_tap import TapProcess, TapRecord, WireTap, latencies
 
 
 def state(tick: int) -> bytes:
@@ -81,6 +81,35 @@ def test_a_robot_that_is_not_up_yet_does_not_stop_the_relay() -> None:
         else:
             raise AssertionError("nothing passed after the robot came up")
     tap.close()
+
+
+def test_a_relay_of_its_own_process_hands_its_record_over() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as robot,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bridge,
+    ):
+        robot.bind(("127.0.0.1", 0))
+        robot.settimeout(10.0)
+        bridge.settimeout(10.0)
+        before = time.monotonic()
+        tap = TapProcess(robot.getsockname()[1])
+        bridge.connect(("127.0.0.1", tap.port))
+        bridge.send(command(1, 7))
+        data, relay = robot.recvfrom(2048)
+        assert data == command(1, 7)
+        robot.sendto(state(100), relay)
+        assert bridge.recv(2048) == state(100)
+        record = tap.finish()
+    ((tick, time_s),) = record.states
+    assert tick == 100
+    # Its clock is the caller's, so that events on both sides can be compared.
+    assert before < record.commands[0] < time_s < time.monotonic()
+    assert record.changes == record.commands
+
+
+def test_a_relay_that_cannot_listen_says_so() -> None:
+    with pytest.raises(RuntimeError, match="the relay ended with 1 before it listened"):
+        TapProcess(-1)
 
 
 def test_an_answer_is_the_first_change_after_its_state() -> None:
