@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 
 from aliengo_teleop.arbitration import ESTOP, NONE, Arbiter
 from aliengo_teleop.limits import CommandLimiter, CommandLimits
-from aliengo_teleop.mapping import JoyMapper, JoyMapping, Velocity
+from aliengo_teleop.mapping import JoyMapper, JoyMapping, JoyReading, Velocity
 
 __all__ = ["MODES", "Output", "Teleop", "TeleopConfig"]
 
 MODES = ("stand_up", "stand", "walk", "sit_down", "damping")
 """Requests that are passed on as modes of the policy node."""
 
+
+PROMPT_PERIOD_S = 0.02
+"""Changes of a stick are passed on at once, but no more often than this [s]."""
 
 STALL_S = 0.06
 """Longest time between two calls of a process that runs freely [s]: three periods at 50 Hz."""
@@ -86,6 +89,8 @@ class Teleop:
         self._config = config
         self._mappers = {source: JoyMapper(m) for source, m in config.mappings.items()}
         self._joy_stamps: dict[str, float] = {}
+        self._readings: dict[str, JoyReading] = {}
+        self._last_prompt = float("-inf")
         self._needs_release: set[str] = set()
         self._arbiter = Arbiter(config.timeouts_s)
         self._limiter = CommandLimiter(config.limits)
@@ -111,7 +116,8 @@ class Teleop:
             now: Monotonic time of arrival [s].
 
         Returns:
-            True if the message asks for something, so that the caller can tick at once.
+            True if the message asks for something or moves the command, so that the caller can
+            tick at once; for movements at most once in `PROMPT_PERIOD_S`.
         """
         self._absorb_stall(now)
         mapper = self._mappers[source]
@@ -126,6 +132,11 @@ class Teleop:
         self._arbiter.update(source, reading.velocity, enabled, now)
         for request in reading.requests:
             self._request(request, now)
+        moved = reading[:2] != self._readings.get(source, reading)[:2]
+        self._readings[source] = reading
+        if moved and now - self._last_prompt >= PROMPT_PERIOD_S:
+            self._last_prompt = now
+            return True
         return bool(reading.requests)
 
     def on_velocity(self, source: str, velocity: Velocity, now: float) -> None:

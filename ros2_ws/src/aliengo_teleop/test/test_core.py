@@ -73,6 +73,31 @@ def test_a_joystick_that_returns_must_release_its_dead_man_first(driving):
     assert driving.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"
 
 
+def test_a_moved_stick_is_passed_on_at_once_but_not_without_bound(driving):
+    def moves(vx, buttons=(4,)):
+        pressed = [int(i in buttons) for i in range(16)]
+        return driving.teleop.on_joy("joystick", [0.0, vx], pressed, driving.now)
+
+    assert not moves(1.0)  # nothing has changed
+    assert moves(0.5)
+    driving.now += 0.25 * PERIOD
+    assert not moves(0.6)  # a shaky stick must not flood cmd_vel
+    driving.now += PERIOD
+    assert not moves(0.6)  # has been in the regular stream since
+    assert moves(0.6, buttons=())  # the dead man is a movement
+
+
+def test_a_chord_is_never_held_back(driving):
+    def presses(vx, *buttons):
+        pressed = [int(i in buttons) for i in range(16)]
+        return driving.teleop.on_joy("remote", [0.0, vx], pressed, driving.now)
+
+    assert not presses(0.0)
+    assert presses(0.5, 1)
+    assert presses(0.5, 1, 5, 9)
+    assert driving.teleop.tick(driving.now).estop
+
+
 def test_silence_follows_idleness(driving):
     driving.run(0.3, vx=0.0)
     assert driving.output.velocity is not None
