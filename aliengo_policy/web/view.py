@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import viser
 
+from aliengo_policy.web.guard import own_names, start_guarded
 from aliengo_policy.web.model import Link, Shape, joint_rotation
 
 __all__ = ["Controls", "Status", "WebView"]
@@ -98,6 +98,7 @@ class WebView:
         host: str = "127.0.0.1",
         port: int = 8080,
         speed_limits: tuple[float, float, float] = (1.0, 0.5, 1.0),
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         """Starts the server.
 
@@ -107,10 +108,16 @@ class WebView:
             host: Address to listen on; only this machine by default.
             port: TCP port; another one is taken if it is in use.
             speed_limits: Ends of the sliders for vx, vy [m/s] and wz [rad/s].
+            allowed_hosts: Further names by which browsers may call the server; see `guard`.
+
+        Raises:
+            RuntimeError: If other sites' pages cannot be kept out with this version of viser.
         """
         self._links = links
         self._controls = controls
-        self._server = viser.ViserServer(host=host, port=port, label="Aliengo", verbose=False)
+        self._server = start_guarded(
+            own_names(host, allowed_hosts), host=host, port=port, label="Aliengo", verbose=False
+        )
         self._frames: dict[str, Any] = {}
         self._history: deque[tuple[float, float, float]] = deque(maxlen=PLOT_POINTS)
         self._lock = threading.Lock()

@@ -2,7 +2,7 @@
 
 It commands like any other operator: modes on `mode_request`, the stick on `cmd_vel_web`, where the
 teleop node arbitrates. Bound to this machine unless the parameter `host` says otherwise; whoever
-reaches the page can move the robot.
+reaches the page can move the robot. Pages of other sites cannot, see `guard`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class WebNode(Node):
         host = self._declare("host", "127.0.0.1", "address to listen on; 0.0.0.0 = everybody")
         port = self._declare("port", 8080, "TCP port; the next free one if it is taken")
         limits = self._declare("speed_limits", [1.0, 0.5, 1.0], "ends of the stick, vx vy wz")
+        names = self._declare("allowed_hosts", [""], "further names browsers may call it by")
         rate = self._declare("rate_hz", 20.0, "refresh rate of the page [Hz]")
         topic = self._declare("command_topic", "cmd_vel_web", "cmd_vel where no teleop node runs")
         self._stamped = self._declare("use_stamped", False, "publish TwistStamped")
@@ -65,7 +66,8 @@ class WebNode(Node):
             reset=self._reset,
         )
         links = read_model(robot.urdf_path())
-        self.view = WebView(links, controls, host, port, (vx, vy, wz))
+        allowed = [name for name in names if name]
+        self.view = WebView(links, controls, host, port, (vx, vy, wz), allowed)
         self._start = time.monotonic()
         self.create_timer(1.0 / rate, self._refresh)
         self.get_logger().info(f"the live view is at {self.view.url}")
