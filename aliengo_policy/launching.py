@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    ExecuteProcess,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
@@ -17,6 +19,12 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from aliengo_policy.bags.rosbag import (
+    add_files,
+    record_command,
+    recording_folder,
+    rosbag_lacks,
+)
 from aliengo_policy.graph import Argument, GraphSettings, ProcessSpec
 from aliengo_policy.policy_file import prepare_policy
 from launch import LaunchContext, LaunchDescription
@@ -35,7 +43,7 @@ def describe(arguments: Sequence[Argument], graph: Graph) -> LaunchDescription:
             for argument in arguments
         }
         settings = prepare_policy(GraphSettings(**values))
-        return [action for spec in graph(settings) for action in _actions(spec, settings)]
+        return [action for spec in graph(settings) for action in _start(spec, settings)]
 
     declared = [
         DeclareLaunchArgument(
@@ -67,6 +75,41 @@ def convert(argument: Argument, text: str) -> str | int | float | bool:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _start(spec: ProcessSpec, settings: GraphSettings) -> list[Any]:
+    if spec.name != "recorder":
+        return _actions(spec, settings)
+    missing = rosbag_lacks()
+    if missing:
+        reason = f"recording with aliengo_policy's recorder: {missing}"
+        return [LogInfo(msg=reason), *_actions(spec, settings)]
+    return _rosbag(spec, settings)
+
+
+def _rosbag(spec: ProcessSpec, settings: GraphSettings) -> list[Any]:
+    """ROS's own recorder in the place of ours: the same topics in the same folder."""
+    folder = recording_folder(str(spec.parameters["output"]))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    attachments = spec.parameters["attachments"]
+    files = [Path(name) for name in attachments] if isinstance(attachments, list) else []
+    process = ExecuteProcess(
+        cmd=record_command(folder, settings.namespace), name=spec.name, output="screen"
+    )
+
+    def keep_policy(*_: Any) -> list[Any]:
+        # At the end, because rosbag2 makes the folder itself and refuses one that exists.
+        try:
+            missing = add_files(folder, files)
+        except OSError as error:
+            return [LogInfo(msg=f"{folder}: the policy was not added to the recording: {error}")]
+        return [LogInfo(msg=f"{folder}: not added, does not exist: {path}") for path in missing]
+
+    return [
+        LogInfo(msg=f"recording with ros2 bag record to {folder}"),
+        process,
+        RegisterEventHandler(OnProcessExit(target_action=process, on_exit=keep_policy)),
+    ]
 
 
 def _actions(spec: ProcessSpec, settings: GraphSettings) -> list[Any]:

@@ -77,7 +77,7 @@ class Bag:
     Attributes:
         path: What was opened.
         topics: Topics by name, with their number of messages.
-        attachments: Content of attached files by name.
+        attachments: Content of attached files, and of policies in the folder, by name.
         metadata: Key-value records by name.
         complete: False if a file ends before its index, as after a kill.
         start_ns: Time of the first message [ns since 1970].
@@ -101,6 +101,9 @@ class Bag:
             self.topics[message.topic].count += 1
             times = [min(times[0], message.log_time_ns), max(times[1], message.log_time_ns)]
         self.start_ns, self.end_ns = times if times[1] else (0, 0)
+        # Beside a recording of `ros2 bag`, which cannot attach them.
+        for policy in sorted(self.path.glob("*.onnx")):
+            self.attachments.setdefault(policy.name, policy.read_bytes())
 
     @property
     def duration_s(self) -> float:

@@ -6,10 +6,8 @@ every topic in its namespace, and the shared ones in `GLOBAL_TOPICS`, as soon as
 
 from __future__ import annotations
 
-import re
 import signal
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,8 @@ from rclpy.subscription import Subscription
 from aliengo_policy.bags.definitions import definition_text
 from aliengo_policy.bags.metadata import qos_yaml
 from aliengo_policy.bags.record import DiskFullError, Recorder
+from aliengo_policy.bags.rosbag import EXCLUDED, is_recorded, recording_folder
 
-GLOBAL_TOPICS = ("/diagnostics", "/tf", "/tf_static", "/rosout")
 QUEUE_DEPTH = 5000
 """Ten seconds of the fastest topic: a stall of the disk loses nothing."""
 DRAIN_PERIOD_S = 0.1
@@ -48,14 +46,11 @@ class RecorderNode(Node):
             FileExistsError: If the folder of the recording exists.
         """
         super().__init__("recorder")
-        self._exclude = re.compile(
-            self._declare("exclude", "(image|points|compressed)", "topics not recorded (regex)")
-        )
-        now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+        self._exclude = self._declare("exclude", EXCLUDED, "topics not recorded (regex)")
         folder = self._declare("output", "", "folder to create; empty = logs/bags/<time>")
         free_mb = self._declare("min_free_mb", 500, "recording ends below this free space [MB]")
         attachments = self._declare("attachments", [""], "files stored inside, such as models")
-        self.recorder = Recorder(Path(folder or f"logs/bags/{now}"), free_mb * 1_000_000)
+        self.recorder = Recorder(recording_folder(folder), free_mb * 1_000_000)
         files = [Path(name) for name in attachments if name]
         for path in files:
             if not path.is_file():
@@ -71,13 +66,13 @@ class RecorderNode(Node):
 
     def discover(self) -> None:
         """Subscribes to topics that have appeared since the last call."""
-        prefix = self.get_namespace().rstrip("/") + "/"
         for topic, types in self.get_topic_names_and_types():
-            ours = topic.startswith(prefix) or topic in GLOBAL_TOPICS
-            if not ours or topic in self._subscriptions_by_topic or topic in self._unknown:
+            if topic in self._subscriptions_by_topic or topic in self._unknown:
+                continue
+            if not is_recorded(topic, self.get_namespace(), self._exclude):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
-            if not publishers or self._exclude.search(topic):
+            if not publishers:
                 continue
             try:
                 package, _, name = types[0].split("/")
