@@ -25,7 +25,7 @@ setup(
         *installed("models"),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools", "numpy", "onnx", "onnxruntime", "pyyaml"],
+    install_requires=["setuptools", "numpy", "onnx", "onnxruntime"],
     extras_require={"test": ["pytest"]},
     zip_safe=False,
     maintainer="Aliengo policy maintainers",

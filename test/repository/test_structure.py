@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from catkin_pkg.package import parse_package
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = ROOT / "ros2_ws" / "src"
@@ -27,6 +28,18 @@ MAY_IMPORT = {
     "aliengo_teleop": {"aliengo_description"},
     "aliengo_training": {"aliengo_description"},
 }
+ROS_MODULES = ("ament_index_python", "builtin_interfaces", "launch", "launch_ros", "rcl_interfaces")
+ROS_MODULES += ("rclpy",)
+ROSDEP_KEYS = {
+    "PIL": "python3-pil",
+    "evdev": "python3-evdev",
+    "hypothesis": "python3-hypothesis",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "pytest": "python3-pytest",
+    "yaml": "python3-yaml",
+}
+"""Of the modules that rosdep knows; the others are in requirements/."""
 LICENCE = "Apache-2.0"
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
@@ -121,14 +134,32 @@ def test_manifests_agree(package: str) -> None:
         assert (setup.parent / "resource" / package).is_file()
 
 
+@pytest.mark.parametrize("package", [*PYTHON_PACKAGES, *MESSAGE_PACKAGES])
+def test_manifests_are_valid(package: str) -> None:
+    complaints: list[str] = []
+    folder = PYTHON_PACKAGES.get(package, WORKSPACE / package)
+    parse_package(str(folder), warnings=complaints).validate(warnings=complaints)
+    assert not complaints
+
+
+def key_of(module: str) -> str | None:
+    """What a manifest calls the package of a module; None for what has no rosdep key."""
+    if module in SOURCES or module in ROS_MODULES or module.endswith(("_msgs", "_srvs")):
+        return module
+    return ROSDEP_KEYS.get(module)
+
+
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)
-def test_manifests_declare_the_ros_packages_that_are_imported(package: str) -> None:
+def test_manifests_declare_what_is_imported(package: str) -> None:
     found = manifest(package)
     declared = {str(node.text) for tag in ("depend", "exec_depend") for node in found.iter(tag)}
-    for path in modules(package):
-        for name in {name.split(".")[0] for name in imported_names(path)} - {package}:
-            if name in SOURCES or name == "rclpy" or name.endswith(("_msgs", "_srvs")):
-                assert name in declared, f"{path} imports {name}, {package}/package.xml lacks it"
+    for_tests = declared | {str(node.text) for node in found.iter("test_depend")}
+    tests = sorted((SOURCES[package] / "test").rglob("*.py"))
+    for paths, allowed in ((modules(package), declared), (tests, for_tests)):
+        for path in paths:
+            names = {name.split(".")[0] for name in imported_names(path)}
+            keys = {key for key in map(key_of, names) if key} - {package, "aliengo_training"}
+            assert keys <= allowed, f"{path}: {package}/package.xml lacks {sorted(keys - allowed)}"
 
 
 @pytest.mark.parametrize("package", MESSAGE_PACKAGES)
