@@ -8,7 +8,6 @@ robot.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from aliengo_policy.contract import ContractError
+from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import (
     REAL_ARGUMENTS,
     SIM_ARGUMENTS,
@@ -67,7 +67,7 @@ def run_sim(settings: GraphSettings, kind: str, interactive: bool) -> int:
     from aliengo_policy.scenario_node import ScenarioError, open_scenario
 
     # A simulation has no business on the network.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_local()
     script = script_for(kind)
     fastest = max(segment.velocity[0] for segment in script)
     settings = replace(settings, max_vel=max(settings.max_vel, fastest))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -27,6 +28,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
@@ -120,7 +122,10 @@ class BridgeNode(Node):
         self.create_timer(1.0, self._diagnose, clock=steady)
 
     def _make_inputs(self) -> None:
-        self.create_subscription(LowCmd, "low_cmd", self._on_low_cmd, _NEWEST, raw=True)
+        heard: Callable[..., None] = self._on_low_cmd
+        if not hasattr(Subscription, "CallbackType"):  # Humble hands out the message alone
+            heard = partial(self._on_low_cmd, info={})
+        self.create_subscription(LowCmd, "low_cmd", heard, _NEWEST, raw=True)
         self.create_subscription(Bool, "estop", self._on_estop, _NEWEST)
         self.create_service(Trigger, "bridge/reset_fault", self._on_reset)
         self.create_service(Trigger, "bridge/estop", self._on_estop_service)
