@@ -12,6 +12,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_teleop.gamepad import GamepadError, open_gamepad
+from aliengo_teleop.scheduling import DEFAULT_PRIORITY, raise_priority
 
 
 class GamepadNode(Node):
@@ -26,12 +27,16 @@ class GamepadNode(Node):
         super().__init__("gamepad")
         device = self._declare("device", "", "device file; empty = the first gamepad")
         rate = self._declare("rate_hz", 50.0, "rate of joy [Hz]")
+        priority = self._declare(
+            "realtime_priority", DEFAULT_PRIORITY, "SCHED_FIFO where permitted"
+        )
         self._device, self._state = open_gamepad(device)
         self.get_logger().info(f"reading {self._device.name} at {self._device.path}")
         self._joy_out = self.create_publisher(Joy, "joy", qos_profile_sensor_data)
         # The node's own clock is the wall clock: set back, it would stop the timers.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / rate, self._publish, clock=steady)
+        self.get_logger().info(raise_priority(priority))
 
     def _declare(self, name: str, default: object, description: str) -> Any:
         descriptor = ParameterDescriptor(description=description, read_only=True)

@@ -18,6 +18,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
@@ -28,6 +29,7 @@ from std_srvs.srv import Trigger
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import PARAMETERS, make_config
+from aliengo_teleop.scheduling import raise_priority
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -68,6 +70,7 @@ class TeleopNode(Node):
         # The node's own clock is the wall clock: set back, it would stop the timers.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / values["rate_hz"], self._tick, clock=steady)
+        self.get_logger().info(raise_priority(values["realtime_priority"]))
 
     def _on_joy(self, source: str, message: Joy) -> None:
         if self._teleop.on_joy(source, message.axes, message.buttons, time.monotonic()):
@@ -150,6 +153,10 @@ def main() -> None:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any moment, also in the middle of a publish().
+        if rclpy.ok():
+            raise
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
