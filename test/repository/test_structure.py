@@ -162,6 +162,13 @@ def test_manifests_declare_what_is_imported(package: str) -> None:
             assert keys <= allowed, f"{path}: {package}/package.xml lacks {sorted(keys - allowed)}"
 
 
+def test_the_workspace_finds_the_package_that_is_the_root() -> None:
+    """`colcon build` in ros2_ws would silently leave it out: a copy made without links has a file."""
+    link = WORKSPACE / "aliengo_policy"
+    assert link.is_symlink(), f"{link} must be a symbolic link to ../.."
+    assert link.resolve() == ROOT
+
+
 @pytest.mark.parametrize("package", MESSAGE_PACKAGES)
 def test_every_interface_is_built(package: str) -> None:
     rules = (WORKSPACE / package / "CMakeLists.txt").read_text(encoding="utf-8")
