@@ -30,7 +30,7 @@ sim: ## A simulated robot walks under POLICY=base|residual|finetune (ARGS=--inte
 	@$(ENV) python -m aliengo_policy.bringup sim --policy $(POLICY) $(ARGS)
 
 test: lint types ## Everything that CI checks: lint, types, unit and integration tests
-	$(PYTEST) -m "not soak" $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: setup ## Style and docstrings
 	$(ENV) ruff check .
@@ -40,7 +40,7 @@ types: setup ## Static types
 	$(ENV) mypy
 
 unit: setup ## Tests without processes
-	$(PYTEST) -m "not soak and not integration" $(ARGS)
+	$(PYTEST) -m "not integration" $(ARGS)
 
 integration: setup ## Tests that run the real processes
 	$(PYTEST) -m integration $(ARGS)
