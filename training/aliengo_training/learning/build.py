@@ -8,7 +8,7 @@ from typing import Optional, Sequence
 
 import torch
 
-from aliengo_training.checkpoints import load_checkpoint
+from aliengo_training.learning.base_weights import base_parts, load_base_weights
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import World
 from aliengo_training.learning.networks import ActorCritic
@@ -72,9 +72,10 @@ def build_model(
         return model.to(device)
     if base_checkpoint is None:
         raise ValueError(
-            f"a {config.kind} run starts from a base; give --base_checkpoint model_<iteration>.pt"
+            f"a {config.kind} run starts from a base; give --base_checkpoint model_<iteration>.pt "
+            "or a policy file, e.g. models/base.onnx"
         )
-    base = load_checkpoint(base_checkpoint, "cpu")["model"]
+    base = load_base_weights(base_checkpoint, network.activation)
     if config.kind == "residual":
         residual = ActorCriticResidual(
             OBSERVATION_SIZE,
@@ -89,10 +90,17 @@ def build_model(
         residual.load_base(base)
         return residual.to(device)
     model = ActorCritic(
-        OBSERVATION_SIZE, CRITIC_OBSERVATION_SIZE, NUM_JOINTS, network.hidden, network.activation
+        OBSERVATION_SIZE,
+        CRITIC_OBSERVATION_SIZE,
+        NUM_JOINTS,
+        network.hidden,
+        network.activation,
+        config.residual.initial_std,
     )
-    model.load_state_dict(base)
+    base_parts(base, {"actor": model.actor, "critic": model.critic})
     with torch.no_grad():
+        if "log_std" in base:
+            model.log_std.copy_(base["log_std"])
         # The base's noise has shrunk to what refining a gait needs; finding a faster one needs more.
         model.log_std.clamp_(min=float(torch.tensor(config.residual.initial_std).log()))
     return model.to(device)

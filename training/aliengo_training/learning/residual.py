@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aliengo_training.gate import ResidualGate
+from aliengo_training.learning.base_weights import base_parts
 from aliengo_training.learning.networks import ActorCritic, gaussian_kl, mlp
 from aliengo_training.learning.storage import RolloutStorage
 from aliengo_training.tasks.observations import COMMAND_SCALE, COMMAND_SLICE
@@ -125,21 +126,17 @@ class ActorCriticResidual(ActorCritic):
         self._gate = CommandGate(config.gate, device)
 
     def load_base(self, base: Dict[str, Tensor]) -> None:
-        """Take actor, noise and critic from a base `ActorCritic`'s state dict.
+        """Take actor, noise and critic from a base (`load_base_weights`).
+
+        Without the base's noise, `initial_std` stands in for it in the KL divergence; without its
+        critic the critic starts anew.
 
         Raises:
             ValueError: If the base's networks have other sizes; names the parameters.
         """
-        actor = {k[len("actor.") :]: v for k, v in base.items() if k.startswith("actor.")}
-        critic = {k[len("critic.") :]: v for k, v in base.items() if k.startswith("critic.")}
-        try:
-            self.base_actor.load_state_dict(actor)
-            self.critic.load_state_dict(critic)
-        except RuntimeError as error:
-            raise ValueError(
-                f"the base checkpoint does not fit the configured networks: {error}"
-            ) from error
-        self.base_std.copy_(base["log_std"].exp())
+        base_parts(base, {"actor": self.base_actor, "critic": self.critic})
+        log_std = base.get("log_std")
+        self.base_std.copy_(self.log_std.detach().exp() if log_std is None else log_std.exp())
 
     def residual(self, observation: Tensor) -> Tensor:
         """mu_res (B, 12) before the gate, within +-bound."""
