@@ -18,6 +18,7 @@ from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
 from aliengo_training.learning.logs import MetricsLog, Progress, write_params
 from aliengo_training.learning.runner import NonFiniteError
+from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 
 
@@ -35,7 +36,8 @@ class TrainArgs:
         resume: Continue a run.
         load_run: Run to continue, by default output_name.
         checkpoint: Iteration to continue from, by default the last.
-        base_checkpoint: Base policy of a residual or fine-tuning run (a model_<iteration>.pt).
+        base_checkpoint: Base policy of a residual or fine-tuning run: a model_<iteration>.pt, or a
+            policy file (.onnx), which has no critic and no noise to start from.
         max_minutes: Stop after this time, with a checkpoint.
         log_root: Where run folders are made.
         capture: Replay training as CUDA graphs.
@@ -152,6 +154,8 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
         extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
         write_params(folder, args.cfg, command, extra)
         log = MetricsLog(folder, resume=args.resume)
+        if args.cfg.kind == "residual":
+            plot_schedules(args.cfg.residual, folder)
     progress = Progress(
         args.cfg.max_iterations, None if args.max_minutes is None else 60.0 * args.max_minutes
     )
@@ -171,6 +175,8 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
             log.close()
         runner.task.simulator.close()
         world.close()
+    if world.is_main and args.cfg.kind == "residual":
+        plot_schedules(args.cfg.residual, folder)
     return folder, last
 
 
