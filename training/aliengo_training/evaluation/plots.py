@@ -12,6 +12,7 @@ from aliengo_description import robot
 from aliengo_training.evaluation.figures import CommandFigures
 from aliengo_training.evaluation.grid import Evaluation
 from aliengo_training.evaluation.metrics import CONTACT_FORCE_N
+from aliengo_training.evaluation.report import GAIT_COMMAND, gait_difference
 from aliengo_training.evaluation.rollouts import Trajectory
 
 __all__ = ["plot_comparison", "plot_gaits", "plot_heat_maps"]
@@ -117,8 +118,19 @@ def _stances(axis: Any, trajectory: Trajectory) -> None:
 
 
 def plot_comparison(evaluations: Sequence[Evaluation], path: Path) -> None:
-    """Draw several policies over the forward speed, and their errors at the other commands."""
+    """Draw several policies over the forward speed, and their errors at the other commands.
+
+    Gaits are compared with the first policy's at `GAIT_COMMAND`.
+
+    Raises:
+        ValueError: If the first policy was not judged there.
+    """
     pyplot = _pyplot()
+    first = evaluations[0]
+    at_gait = [f for f in first.commands if (f.vx, f.vy, f.wz) == GAIT_COMMAND]
+    if not at_gait:
+        raise ValueError(f"{first.name} has no figures at {GAIT_COMMAND}, the gait to compare with")
+    speed = f"{GAIT_COMMAND[0]:g} m/s"
     figure, axes = pyplot.subplots(2, 4, figsize=(19, 8.5), constrained_layout=True)
     straight: Tuple[Tuple[str, Callable[[CommandFigures], float]], ...] = (
         ("survival [%]", lambda f: 100.0 * f.survival),
@@ -126,7 +138,10 @@ def plot_comparison(evaluations: Sequence[Evaluation], path: Path) -> None:
         ("least duty of a foot", lambda f: min(f.duty.values())),
         ("cost of transport", lambda f: f.cost_of_transport),
         ("torque saturated [%]", lambda f: 100.0 * f.torque_saturation),
-        ("style reward", lambda f: f.style_reward),
+        (
+            f"duty factors: mean difference to {first.name} at {speed}",
+            lambda f: gait_difference(f, at_gait[0])[0],
+        ),
     )
     for axis, (title, value) in zip(axes.flat, straight):
         for evaluation in evaluations:

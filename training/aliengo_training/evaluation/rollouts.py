@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -11,7 +11,13 @@ import torch
 from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.sim.randomization import RandomizationConfig, sample_parameters
 from aliengo_training.sim.simulator import SimulationConfig, Simulator
-from aliengo_training.tasks.config import NoiseConfig, PushConfig, ResetConfig, TaskConfig
+from aliengo_training.tasks.config import (
+    NoiseConfig,
+    PushConfig,
+    ResetConfig,
+    RewardConfig,
+    TaskConfig,
+)
 from aliengo_training.tasks.geometry import rotate_inverse
 from aliengo_training.tasks.locomotion import LocomotionTask
 
@@ -27,6 +33,13 @@ __all__ = [
 ]
 
 Command = Tuple[float, float, float]
+#: Nothing asks for a reward here, and its terms take time.
+_WITHOUT: Dict[str, Any] = {
+    field.name: 0.0
+    for field in dataclasses.fields(RewardConfig)
+    if field.name not in ("termination", "carried_leg")
+}
+_NO_REWARD = RewardConfig(**_WITHOUT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +169,7 @@ def make_task(policy: OnnxPolicy, simulator: Simulator, config: RolloutConfig) -
         name="evaluation",
         simulation=simulator.config,
         noise=config.noise,
+        reward=_NO_REWARD,
         # A time-out would start a new episode in the middle of a rollout.
         reset=ResetConfig(episode_length_s=2.0 * config.seconds),
         push=PushConfig(enabled=False),

@@ -111,15 +111,15 @@ class MujocoCpuSimulator(Simulator):
         self._qvel[env] = data.qvel
         self._torque[env] = data.actuator_force
         self._force[env] = 0.0
-        for number in range(data.ncon):
-            contact = data.contact[number]
-            if contact.efc_address < 0:
+        # Whole columns: an object per contact would take a tenth of an evaluation's time.
+        contacts, rows, slots = data.contact, data.efc_force, self._index.force_slots
+        columns = (contacts.efc_address.tolist(), contacts.dim.tolist(), contacts.geom.tolist())
+        for first, dim, (one, other) in zip(*columns):
+            if first < 0:
                 continue
             # With the pyramidal cone the normal force is the sum over the contact's 2 (dim - 1) facets.
-            rows = max(1, 2 * (contact.dim - 1))
-            normal = data.efc_force[contact.efc_address : contact.efc_address + rows].sum()
-            slots = self._index.force_slots
-            self._force[env, max(slots[contact.geom1], slots[contact.geom2])] += normal
+            normal = rows[first : first + max(1, 2 * (dim - 1))].sum()
+            self._force[env, max(slots[one], slots[other])] += normal
 
     def reset(self, mask: Tensor, state: RobotState) -> None:
         """Put the masked environments into a state; the others are untouched."""
