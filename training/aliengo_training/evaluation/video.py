@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -62,14 +62,16 @@ def write_video(
     path: Path,
     frames_per_second: float = 25.0,
     seconds: float = math.inf,
+    columns: Optional[int] = None,
 ) -> int:
     """Write rollouts side by side as .mp4 or .gif; a panel whose robot fell stays still.
 
     Args:
-        panels: Title and rollout of each panel, left to right.
+        panels: Title and rollout of each panel, left to right, then down.
         path: Ends in .mp4 or .gif.
         frames_per_second: Of the video.
         seconds: Longest video [s].
+        columns: Panels in a row, by default all; what the last row lacks stays black.
 
     Returns:
         The number of images.
@@ -93,10 +95,19 @@ def write_video(
         with imageio.get_writer(str(path), **options) as writer:
             for index in range(length):
                 images = [clip[min(index, len(clip) - 1)] for clip in clips]
-                writer.append_data(np.concatenate(images, axis=1))  # type: ignore[attr-defined]
+                image = _grid(images, columns or len(images))
+                writer.append_data(image)  # type: ignore[attr-defined]
     except ValueError as error:
         raise VideoError(f"{path} could not be written ({error}); try another ending") from error
     return length
+
+
+def _grid(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Images of one size in rows of so many."""
+    missing = -len(images) % columns
+    filled = [*images, *[np.zeros_like(images[0])] * missing]
+    rows = [filled[start : start + columns] for start in range(0, len(filled), columns)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
 
 
 def _titled(title: str, images: Sequence[np.ndarray]) -> Any:
