@@ -10,6 +10,9 @@ ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 The kernel sends it when the *thread* that started the process ends, so start from the main thread.
 """
 
+KILLED_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+"""The same with SIGKILL, for what a test may have stopped: SIGTERM would wait for its SIGCONT."""
+
 
 def alive(pid: int) -> bool:
     """Whether a process exists and has not ended; one that nobody has waited for has ended."""

@@ -30,6 +30,7 @@ from aliengo_msgs.msg import BridgeState, PolicyState  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import Twist, Vector3  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
+from processes import KILLED_WITH_US  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -114,8 +115,8 @@ class RobotGraph:
         setup: Callable[[], None] | None = None,
     ) -> None:
         environment = self._environment if name == "sim" else self._above_robot
-        line = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={self.namespace}"]
-        line += ["-r", f"__node:={name}"]
+        line = [*KILLED_WITH_US, sys.executable, "-m", module]
+        line += ["--ros-args", "-r", f"__ns:={self.namespace}", "-r", f"__node:={name}"]
         for key, value in parameters.items():
             line += ["-p", f"{key}:={json.dumps(value)}"]
 
