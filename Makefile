@@ -16,7 +16,7 @@ SETUP := @$(PYTHON) scripts/bootstrap.py
 PYTEST := $(ENV) python -m pytest
 
 .PHONY: help setup sim test lint types unit integration soak format \
-	bench-control bench-joystick bench-train figures docs docs-serve test-py38 clean distclean
+	bench-control bench-joystick bench-recorder bench-train figures docs docs-serve test-py38 clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort \
@@ -59,6 +59,10 @@ bench-control: ## Jitter and latency of the running graph
 bench-joystick: ## Time from a joystick event to the changed command on the wire (ARGS="--flips 100")
 	$(SETUP) sim
 	@$(ENV) python -m aliengo_policy.benchmark_joystick_node $(ARGS)
+
+bench-recorder: ## Messages lost and CPU used by the recorder, in 10 minutes (ARGS="--seconds 60")
+	$(SETUP) sim
+	@$(ENV) python -m aliengo_policy.benchmark_recorder_node $(ARGS)
 
 bench-train: setup ## Environment steps per second of simulation and training
 	@$(ENV) python training/scripts/benchmark.py $(ARGS)

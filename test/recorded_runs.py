@@ -79,7 +79,7 @@ def write_walk(folder: Path, walk: Walk) -> Path:
     writer = _Writer(recorder, walk)
     for index in range(round(walk.seconds * 500)):
         if index not in walk.lost_states:
-            writer.put("low_state", _state(index), STATE, index)
+            writer.put("low_state", low_state(index), STATE, index)
         if index % 10 == 0:
             writer.put("policy/step", writer.step(index), STEP, index)
         if index % 5 == 0:
@@ -150,7 +150,7 @@ class _Writer:
         )
 
 
-def _state(index: int) -> object:
+def low_state(index: int) -> object:
     types = typestore().types
     joints = np.array(robot.STAND_JOINT_POSITIONS)
     down = standing(index)

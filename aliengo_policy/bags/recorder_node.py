@@ -20,12 +20,15 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 
 from aliengo_policy.bags.definitions import definition_text
+from aliengo_policy.bags.losses import LossCounter
 from aliengo_policy.bags.metadata import qos_yaml
 from aliengo_policy.bags.record import DiskFullError, Recorder
 from aliengo_policy.bags.rosbag import EXCLUDED, is_recorded, recording_folder
 
 QUEUE_DEPTH = 5000
 """Ten seconds of the fastest topic: a stall of the disk loses nothing."""
+LOSSES = "aliengo_losses"
+"""Name of the metadata with the number of messages lost on the way, by topic."""
 DRAIN_PERIOD_S = 0.1
 DISCOVERY_PERIOD_S = 0.5
 
@@ -58,6 +61,7 @@ class RecorderNode(Node):
         self.recorder.attach([path for path in files if path.is_file()], time.time_ns())
         self._subscriptions_by_topic: dict[str, Subscription[Any]] = {}
         self._unknown: set[str] = set()
+        self.losses = LossCounter()
         self.get_logger().info(f"recording to {self.recorder.folder}")
 
     def _declare(self, name: str, default: object, description: str) -> Any:
@@ -113,6 +117,7 @@ class RecorderNode(Node):
                 if taken is None:
                     break
                 data, info = taken
+                self.losses.note(topic, info)
                 received = info["received_timestamp"] or time.time_ns()
                 sent = info["source_timestamp"] or received
                 self.recorder.write(topic, data, received, sent)
@@ -130,6 +135,9 @@ def run(node: RecorderNode, stop: list[int]) -> None:
             node.drain()
             time.sleep(DRAIN_PERIOD_S)
         node.drain()
+        if node.losses.counted:
+            lost = {topic: str(count) for topic, count in node.losses.lost.items()}
+            node.recorder.add_metadata(LOSSES, lost)
         node.recorder.close()
     except DiskFullError as error:
         # The robot walks on: only the recording ends, and says so.
@@ -138,6 +146,8 @@ def run(node: RecorderNode, stop: list[int]) -> None:
             node.recorder.close()
         except DiskFullError:
             node.recorder.abandon()
+    for topic, count in sorted(node.losses.lost.items()):
+        node.get_logger().warning(f"{topic}: {count} messages were lost before they arrived here")
     counts = node.recorder.counts
     node.get_logger().info(
         f"recorded {sum(counts.values())} messages of {len(counts)} topics in {node.recorder.path}"
