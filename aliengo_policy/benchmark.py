@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.scheduling import raise_priority
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=Path, default=OUTPUT, help="JSON file; the plot lies beside it"
     )
     options = parser.parse_args(arguments)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_local()
     from aliengo_policy.scenario_node import ScenarioError
 
     try:

@@ -24,6 +24,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_policy.benchmark import free_port
+from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.scenario_node import Scenario, ScenarioError, open_scenario
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flips", type=int, default=100, help="number of joystick events")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="JSON file")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    stay_local()
     delays, ending = measure(options.flips)
     summary = summarise(delays)
     if delays:
