@@ -5,7 +5,7 @@ import pytest
 
 from aliengo_training.evaluation import gait
 from aliengo_training.evaluation.figures import clip_cycle
-from aliengo_training.motion.dataset import load_motion
+from aliengo_training.motion.files import load_motion
 from aliengo_training.motion.testing import recorded
 
 STEP = 0.02

@@ -8,7 +8,7 @@ import pytest
 from aliengo_description import robot
 from aliengo_training.motion.analysis import analyse, gait_period
 from aliengo_training.motion.clip import MotionClip
-from aliengo_training.motion.dataset import load_motion
+from aliengo_training.motion.files import load_motion
 from aliengo_training.motion.synthesis import GAITS, synthesize
 from aliengo_training.motion.testing import recorded
 

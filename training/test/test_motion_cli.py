@@ -8,7 +8,7 @@ import pytest
 
 from aliengo_training.cli.motion import main
 from aliengo_training.motion import playback
-from aliengo_training.motion.dataset import load_motion, write_motion
+from aliengo_training.motion.files import load_motion, write_motion
 from aliengo_training.motion.synthesis import limp, synthesize
 
 

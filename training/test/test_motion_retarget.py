@@ -12,7 +12,7 @@ from aliengo_description import robot
 from aliengo_training.cli.motion import main
 from aliengo_training.motion import rotations
 from aliengo_training.motion.clip import MotionClip
-from aliengo_training.motion.dataset import load_motion
+from aliengo_training.motion.files import load_motion
 from aliengo_training.motion.keypoints import (
     NAMES,
     KeypointError,

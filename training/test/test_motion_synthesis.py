@@ -8,7 +8,8 @@ import pytest
 
 from aliengo_description import robot
 from aliengo_training.motion import analysis
-from aliengo_training.motion.dataset import load_motion, mirror, write_motion
+from aliengo_training.motion.clip import mirror
+from aliengo_training.motion.files import load_motion, write_motion
 from aliengo_training.motion.synthesis import GAITS, Gait, SynthesisError, limp, synthesize
 
 GAIT_LIST = [*GAITS.values(), *(limp(leg) for leg in robot.LEG_NAMES)]

@@ -14,7 +14,7 @@ from aliengo_training.learning.distributed import World
 from aliengo_training.learning.networks import ActorCritic
 from aliengo_training.learning.residual import ActorCriticResidual
 from aliengo_training.learning.runner import OnPolicyRunner
-from aliengo_training.motion.dataset import load_motion
+from aliengo_training.motion.files import load_motion
 from aliengo_training.sim import make_simulator
 from aliengo_training.sim.simulator import NUM_JOINTS
 from aliengo_training.tasks.locomotion import CRITIC_OBSERVATION_SIZE, LocomotionTask

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, List
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class FlatAdam:
@@ -62,8 +62,3 @@ class FlatAdam:
         self.learning_rate.fill_(float(state["learning_rate"]))
         for group in self._adam.param_groups:
             group["lr"] = self.learning_rate
-
-
-def total_size(parameters: Iterable[Tensor]) -> int:
-    """Number of scalars in some parameters."""
-    return sum(p.numel() for p in parameters)

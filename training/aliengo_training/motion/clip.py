@@ -7,7 +7,7 @@ The suffix ``_b`` marks the frame of the trunk, whose origin is the trunk's cent
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,7 @@ from aliengo_description import robot
 from aliengo_training.motion import rotations
 from aliengo_training.motion.filters import derivative
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["AMP_STATE_SIZE", "MotionClip", "MotionSample", "amp_state", "mirror", "sample"]
-
-#: Joints 12, foot positions 12, linear 3 and angular 3 velocity, joint velocities 12, height 1.
-AMP_STATE_SIZE = 43
+__all__ = ["MotionClip", "MotionSample", "mirror", "sample"]
 
 #: The legs and joints that the mirror image takes from the other side.
 _MIRROR_LEGS = [1, 0, 3, 2]
@@ -63,15 +57,6 @@ class MotionSample:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the named arrays of the sample."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(MotionSample)}
-
-    def to_torch(self, device: Any = "cpu") -> dict[str, torch.Tensor]:
-        """Return the named arrays as float32 tensors on ``device``."""
-        import torch
-
-        return {
-            name: torch.as_tensor(array, dtype=torch.float32, device=device)
-            for name, array in self.arrays().items()
-        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,25 +161,6 @@ def sample(clip: MotionClip, times_s: npt.ArrayLike) -> MotionSample:
     )
     blended["foot_positions"] = robot.foot_positions(blended["joint_positions"])
     return MotionSample(**blended)
-
-
-def amp_state(state: MotionSample) -> np.ndarray:
-    """State that the discriminator compares, ``(M, 43)``, unscaled and without noise.
-
-    Joint positions 12, foot positions in the trunk frame 12, linear and angular velocity of the
-    trunk in its frame 3 + 3, joint velocities 12, trunk height over the ground 1.
-    """
-    return np.concatenate(
-        [
-            state.joint_positions,
-            state.foot_positions.reshape(len(state), 12),
-            state.linear_velocity_b,
-            state.angular_velocity_b,
-            state.joint_velocities,
-            state.root_position[:, 2:3],
-        ],
-        axis=-1,
-    )
 
 
 def mirror(clip: MotionClip) -> MotionClip:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aliengo_training.motion.dataset import MotionClip, sample
+from aliengo_training.motion.clip import MotionClip, sample
 from aliengo_training.sim.simulator import RobotState
 from aliengo_training.tasks.geometry import LegGeometry
 
@@ -72,8 +72,10 @@ class StyleReference:
         speed: (M,) speed that the row was scaled to [m/s].
         clip_speed: Mean planar speed of each clip [m/s].
 
+    A clip's chance is its weight over the sum of weights, whatever its length.
+
     Raises:
-        ValueError: If there is no clip.
+        ValueError: If there is no clip, or the weights are no chances.
     """
 
     def __init__(
@@ -92,6 +94,10 @@ class StyleReference:
         self.clip_speed = tuple(forward_speed(clip) for clip in clips)
         rng = np.random.default_rng(seed)
         weights = np.array([clip.weight for clip in clips])
+        if (weights < 0.0).any() or weights.sum() <= 0.0:
+            raise ValueError(
+                f"clip weights are {weights.tolist()}: none may be negative, one must be positive"
+            )
         counts = rng.multinomial(config.table_size, weights / weights.sum())
         rows = [
             self._draw(rng, clip, speed, int(count), control_period_s)

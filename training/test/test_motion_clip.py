@@ -1,4 +1,4 @@
-"""Interpolation, smoothing, alignment, mirroring and sampling of clips."""
+"""Interpolation, smoothing, alignment and mirroring of clips."""
 
 import dataclasses
 
@@ -7,15 +7,8 @@ import pytest
 
 from aliengo_description import robot
 from aliengo_training.motion import alignment, rotations
-from aliengo_training.motion.dataset import (
-    AMP_STATE_SIZE,
-    MotionClip,
-    MotionDataset,
-    amp_state,
-    load_motion,
-    mirror,
-    sample,
-)
+from aliengo_training.motion.clip import MotionClip, mirror, sample
+from aliengo_training.motion.files import load_motion
 from aliengo_training.motion.filters import lowpass
 from aliengo_training.motion.testing import recorded, wavy_clip
 
@@ -65,18 +58,6 @@ def test_a_sample_between_frames_is_a_pose_of_the_robot() -> None:
 def test_time_outside_the_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="outside the clip"):
         sample(wavy_clip(name="short"), np.array([1.3]))
-
-
-def test_amp_state_holds_what_it_says() -> None:
-    state = sample(wavy_clip(), np.array([0.1, 0.2]))
-    vector = amp_state(state)
-    assert vector.shape == (2, AMP_STATE_SIZE)
-    np.testing.assert_array_equal(vector[:, :12], state.joint_positions)
-    np.testing.assert_array_equal(vector[:, 12:24].reshape(2, 4, 3), state.foot_positions)
-    np.testing.assert_array_equal(vector[:, 24:27], state.linear_velocity_b)
-    np.testing.assert_array_equal(vector[:, 27:30], state.angular_velocity_b)
-    np.testing.assert_array_equal(vector[:, 30:42], state.joint_velocities)
-    np.testing.assert_array_equal(vector[:, 42], state.root_position[:, 2])
 
 
 def test_mirrored_twice_is_the_clip_and_once_is_the_mirrored_pose() -> None:
@@ -143,44 +124,6 @@ def test_heading_of_a_clip_that_stands_is_refused() -> None:
     still = dataclasses.replace(clip, linear_velocity_b=np.zeros_like(clip.linear_velocity_b))
     with pytest.raises(ValueError, match="too slow"):
         alignment.align_heading(still)
-
-
-def test_pairs_are_dt_apart_and_inside_one_clip() -> None:
-    long, short = wavy_clip(frames=61), wavy_clip(frames=5)
-    short = dataclasses.replace(short, joint_positions=short.joint_positions + 10.0)
-    first, second = MotionDataset([long, short]).sample_pairs(np.random.default_rng(0), 4000, 0.02)
-    times = first.root_position[:, 0] / 0.5  # both clips walk at 0.5 m/s along x
-    np.testing.assert_allclose(second.root_position[:, 0] / 0.5, times + 0.02, atol=1e-9)
-    of_short = first.joint_positions[:, 0] > 5.0
-    np.testing.assert_array_equal(second.joint_positions[:, 0] > 5.0, of_short)
-    assert times[of_short].max() <= 0.06 + 1e-9
-    assert 1.1 < times[~of_short].max() <= 1.18 + 1e-9
-
-
-def test_weights_are_honoured() -> None:
-    slow, fast = wavy_clip(weight=1.0), wavy_clip(weight=3.0)
-    fast = dataclasses.replace(fast, joint_positions=fast.joint_positions + 10.0)
-    states = MotionDataset([slow, fast]).sample_states(np.random.default_rng(0), 8000)
-    assert (states.joint_positions[:, 0] > 5.0).mean() == pytest.approx(0.75, abs=0.02)
-
-
-def test_sampling_is_repeatable_and_mixed() -> None:
-    data = MotionDataset([wavy_clip(), mirror(wavy_clip())])
-    a = data.sample_states(np.random.default_rng(7), 64)
-    b = data.sample_states(np.random.default_rng(7), 64)
-    np.testing.assert_array_equal(a.joint_positions, b.joint_positions)
-    left = a.angular_velocity_b[:, 2] > 0
-    assert left[:32].any()
-    assert not left[:32].all()
-
-
-def test_bad_datasets_are_refused() -> None:
-    with pytest.raises(ValueError, match="no motion clips"):
-        MotionDataset([])
-    with pytest.raises(ValueError, match="weights"):
-        MotionDataset([wavy_clip(weight=-1.0)])
-    with pytest.raises(ValueError, match="shorter than"):
-        MotionDataset([wavy_clip(frames=3)]).sample_pairs(np.random.default_rng(0), 4, 0.1)
 
 
 def test_recorded_limp_is_aligned_as_its_own_velocities_say() -> None:
