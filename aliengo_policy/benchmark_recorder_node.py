@@ -108,6 +108,8 @@ def measure(seconds: float, folder: Path) -> dict[str, Any]:
         used = psutil.Process(recorder.pid).cpu_times()
         recorder.send_signal(signal.SIGINT)
         code = recorder.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"the recorder did not end within {_END_S:g} s") from None
     finally:
         recorder.kill()
     if generator.returncode != 0 or code != 0:
