@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import gc
+import secrets
 import signal
 import sys
 import threading
@@ -95,7 +96,7 @@ class PolicyNode(StreamNode):
             ]
         )
         self._tick = CdrLayout(LowState).reader([("tick", 1)])
-        self._low_cmd = LowCmd(level_flag=0xFF)
+        self._low_cmd = LowCmd(level_flag=0xFF, sn=1 + secrets.randbelow(2**32 - 1))
         self._open_topics()
         names = ", ".join(policies)
         self.get_logger().info(f"policy {selected.stem} selected, loaded are: {names}")

@@ -34,7 +34,7 @@ from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_bridge import diagnostics
-from aliengo_bridge.cdr import check_low_cmd
+from aliengo_bridge.cdr import check_low_cmd, commander_in
 from aliengo_bridge.commanders import CommanderWatch
 from aliengo_bridge.control_client import ControlClient
 from aliengo_bridge.control_messages import Snapshot
@@ -136,9 +136,9 @@ class BridgeNode(Node):
         except ValueError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             return
-        identity = (info.get("publisher_gid") or {}).get("data", b"")
-        conflict = self._commanders.hear(bytes(identity), time.monotonic())
-        if not identity:  # ROS 2 before Kilted does not tell: trust the graph instead
+        identity = commander_in(data) or bytes((info.get("publisher_gid") or {}).get("data", b""))
+        conflict = self._commanders.hear(identity, time.monotonic())
+        if not identity:  # nor does ROS 2 before Kilted tell who it is: trust the graph instead
             conflict = self.count_publishers("low_cmd") > 1
         if conflict:
             self._set_conflict(True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from aliengo_bridge.messages import MOTOR_COUNT, LowCommand, LowState
 
-__all__ = ["LOW_CMD_CDR", "LOW_STATE_CDR", "LowStateEncoder", "check_low_cmd"]
+__all__ = ["LOW_CMD_CDR", "LOW_STATE_CDR", "LowStateEncoder", "check_low_cmd", "commander_in"]
 __all__ += ["decode_low_cmd", "encode_low_cmd", "same_content"]
 
 CDR_LITTLE_ENDIAN = b"\x00\x01\x00\x00"
@@ -99,6 +99,7 @@ LOW_CMD_CDR = _message(
     792,
 )
 
+_SN = slice(LOW_CMD_CDR.fields["sn"][1], LOW_CMD_CDR.fields["sn"][1] + 4)
 _HEADER_FIELDS = (*_HEADER, "reserve")
 _IMU_FIELDS = ("quaternion", "gyroscope", "accelerometer", "rpy", "imu_temperature")
 _STATE_REST = ("foot_force", "foot_force_est", "tick", "wireless_remote")
@@ -149,6 +150,15 @@ def check_low_cmd(data: bytes) -> None:
             f"low_cmd has {len(data)} bytes starting with {data[:2].hex()}, expected "
             f"{LOW_CMD_CDR.itemsize} starting with {CDR_LITTLE_ENDIAN[:2].hex()}"
         )
+
+
+def commander_in(data: bytes) -> bytes:
+    """Return the number that the sender of a checked `unitree_legged_msgs/LowCmd` gave himself.
+
+    Four bytes, or none if he has no number; see the message.
+    """
+    number = bytes(data[_SN])
+    return number if any(number) else b""
 
 
 def decode_low_cmd(data: bytes) -> LowCommand:

@@ -12,6 +12,7 @@ from aliengo_bridge.cdr import (
     LOW_CMD_CDR,
     LOW_STATE_CDR,
     LowStateEncoder,
+    commander_in,
     decode_low_cmd,
     encode_low_cmd,
     same_content,
@@ -74,3 +75,14 @@ def test_a_command_is_read_as_the_middleware_wrote_it() -> None:
 def test_other_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=f"low_cmd has {len(data)} bytes"):
         decode_low_cmd(data)
+
+
+def test_a_commander_is_known_by_his_number() -> None:
+    def sent_with(number: int) -> bytes:
+        return bytes(serialization.serialize_message(msgs.LowCmd(sn=number)))
+
+    assert commander_in(sent_with(0x01020304)) == bytes([4, 3, 2, 1])
+    assert commander_in(sent_with(256)) == bytes([0, 1, 0, 0])
+    assert commander_in(sent_with(0)) == b""
+    # The number is between nodes: what goes to the robot is the bridge's matter.
+    assert decode_low_cmd(sent_with(7)).sn == 0
