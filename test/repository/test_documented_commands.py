@@ -119,7 +119,7 @@ def test_our_programs_take_what_is_shown(command: str) -> None:
 @pytest.mark.parametrize("command", of_kind(r"make "))
 def test_make_has_the_targets(command: str) -> None:
     rules = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for word in command.split()[1:]:
+    for word in shlex.split(command)[1:]:
         name = word.split("=")[0]
         found = rf"^{name} \?=" if "=" in word else rf"^{name}:.*## "
         assert re.search(found, rules, re.MULTILINE), f"{command}: Makefile has no {name}"
