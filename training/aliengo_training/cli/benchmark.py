@@ -8,6 +8,7 @@ rollout is inference, observations, rewards and resets.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import platform
 import time
@@ -19,6 +20,7 @@ import tyro
 
 from aliengo_training.learning.build import build_model, find_motions
 from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.memory import counted_bytes
 from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.motion.clip import MotionClip
 from aliengo_training.motion.files import load_motion
@@ -77,13 +79,17 @@ def physics_seconds(runner: OnPolicyRunner) -> float:
     return (time.perf_counter() - started) / repetitions
 
 
-def measure(args: BenchmarkArgs, sim: str, device: str, num_envs: int) -> Dict[str, float]:
+def measure(
+    args: BenchmarkArgs, sim: str, device: str, num_envs: int, free_before: int = 0
+) -> Dict[str, float]:
     """Time the training of one environment count.
 
     Returns:
         Environment steps per second, and seconds per iteration: all of it (`iteration_s`),
-        simulation, inference (the rest of the rollout) and update; `memory_gib` is the peak of
-        torch's own allocations on a GPU.
+        simulation, inference (the rest of the rollout) and update. `counted_gib` is what
+        `learning.memory` expects of the arrays. On a GPU `torch_gib` is the peak of torch's own
+        allocations, `device_gib` what has gone from the device's free memory since before the
+        first count was run (CUDA context left out), and `warp_gib` the arrays of MuJoCo Warp.
     """
     config = dataclasses.replace(experiment("aliengo_amp"), num_envs=num_envs)
     clips = reference_clips(args.motion_files, config)
@@ -107,11 +113,25 @@ def measure(args: BenchmarkArgs, sim: str, device: str, num_envs: int) -> Dict[s
         "simulation_s": simulation,
         "inference_s": max(0.0, rollout - simulation),
         "update_s": update,
+        "counted_gib": counted_bytes(num_envs, sim) / _GIB,
     }
     if simulator.device.type == "cuda":
-        result["memory_gib"] = torch.cuda.max_memory_allocated(simulator.device) / 2**30
+        result["torch_gib"] = torch.cuda.max_memory_allocated(simulator.device) / _GIB
+        result["device_gib"] = (free_before - torch.cuda.mem_get_info(simulator.device)[0]) / _GIB
+    arrays = getattr(simulator, "array_bytes", None)
+    if arrays is not None:
+        result["warp_gib"] = arrays() / _GIB
     simulator.close()
     return result
+
+
+def free_bytes(device: str) -> int:
+    """Free memory of a GPU after what earlier runs left has been given back; 0 without one."""
+    if not device.startswith("cuda"):
+        return 0
+    gc.collect()
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info(torch.device(device))[0])
 
 
 def run(args: BenchmarkArgs) -> List[Dict[str, float]]:
@@ -124,15 +144,23 @@ def run(args: BenchmarkArgs) -> List[Dict[str, float]]:
     name = torch.cuda.get_device_name(device) if on_gpu else platform.processor() or "cpu"
     torch.set_float32_matmul_precision("high")
     print(f"{sim} on {name}")
-    print("environments    steps/s   iteration   simulation  inference     update")
+    print(
+        "environments    steps/s   iteration   simulation  inference     update   GiB: counted  used"
+    )
     results = []
-    for count in counts:
-        result = measure(args, sim, device, count)
+    free_before = free_bytes(device)
+    for count in sorted(counts):
+        free_bytes(device)
+        result = measure(args, sim, device, count, free_before)
         results.append(result)
         shares = [result[f"{part}_s"] / result["iteration_s"] for part in _PARTS]
         row = "".join(f"{100.0 * share:10.0f} %" for share in shares)
         seconds = result["iteration_s"]
-        print(f"{count:12d} {result['steps_per_s']:10.0f} {seconds:9.3f} s{row}", flush=True)
+        used = f"{result['device_gib']:6.2f}" if "device_gib" in result else "     -"
+        memory = f"{result['counted_gib']:15.2f}{used}"
+        print(
+            f"{count:12d} {result['steps_per_s']:10.0f} {seconds:9.3f} s{row}{memory}", flush=True
+        )
     args.output.parent.mkdir(parents=True, exist_ok=True)
     summary = {"sim": sim, "device": name, "torch": torch.__version__, "results": results}
     args.output.write_text(json.dumps(summary, indent=2), encoding="utf-8")
@@ -140,6 +168,7 @@ def run(args: BenchmarkArgs) -> List[Dict[str, float]]:
     return results
 
 
+_GIB = 2**30
 _PARTS = ("simulation", "inference", "update")
 
 

@@ -17,6 +17,7 @@ from aliengo_training.learning.build import build_runner, find_motions
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
 from aliengo_training.learning.logs import MetricsLog, Progress, write_params
+from aliengo_training.learning.memory import fitting_num_envs, free_gpu_bytes
 from aliengo_training.learning.runner import NonFiniteError
 from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
@@ -32,6 +33,8 @@ class TrainArgs:
         motion_files: Glob pattern of the reference motions (quote it).
         sim: mujoco_warp, mujoco or isaacgym.
         rl_device: Torch device.
+        num_envs: Robots per process, as --cfg.num_envs; by default as many of the task's own number
+            as the GPU's free memory holds.
         headless: Without a window (Isaac Gym only; the other backends have none).
         resume: Continue a run.
         load_run: Run to continue, by default output_name.
@@ -49,6 +52,7 @@ class TrainArgs:
     motion_files: Optional[str] = None
     sim: str = "mujoco_warp"
     rl_device: str = "cuda:0"
+    num_envs: Optional[int] = None
     headless: bool = True
     resume: bool = False
     load_run: Optional[str] = None
@@ -72,7 +76,32 @@ def parse(arguments: Sequence[str]) -> TrainArgs:
         task = task if task in EXPERIMENTS else TrainArgs.task
     default = TrainArgs(task=task, cfg=experiment(task))
     # Underscores as the users type them; tyro takes either.
-    return tyro.cli(TrainArgs, args=list(arguments), default=default, use_underscores=True)
+    args = tyro.cli(TrainArgs, args=list(arguments), default=default, use_underscores=True)
+    if args.num_envs is None:
+        names = {argument.split("=", 1)[0].replace("-", "_") for argument in arguments}
+        chosen = "__cfg.num_envs" in names
+        return dataclasses.replace(args, num_envs=args.cfg.num_envs) if chosen else args
+    if args.num_envs < 1:
+        raise ValueError(f"--num_envs is {args.num_envs}, expected at least 1")
+    return _with_num_envs(args, args.num_envs)
+
+
+def _with_num_envs(args: TrainArgs, num_envs: int) -> TrainArgs:
+    return dataclasses.replace(args, cfg=dataclasses.replace(args.cfg, num_envs=num_envs))
+
+
+def _fitted(args: TrainArgs, device: str) -> TrainArgs:
+    """Fewer robots than the task's own number where the user named none and memory is short."""
+    free = free_gpu_bytes(device)
+    if args.num_envs is not None or free is None:
+        return args
+    fitting = fitting_num_envs(free, args.sim, args.cfg.num_envs)
+    if fitting < args.cfg.num_envs:
+        print(
+            f"{fitting} robots instead of {args.cfg.num_envs}: {device} has {free / 2**30:.1f} GiB "
+            "free (--num_envs to choose)"
+        )
+    return _with_num_envs(args, fitting)
 
 
 class StopRequest:
@@ -128,6 +157,7 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
     """
     _check(args)
     device = device_of(args.rl_device)
+    args = _fitted(args, device)
     torch.set_float32_matmul_precision("high")
     world = join_world(device)
     seed_everything(args.cfg.seed, world)

@@ -7,7 +7,8 @@ once and replayed with a single launch; launched one by one from Python the same
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+import dataclasses
+from typing import Any, Dict, List, Optional, Tuple
 
 import mujoco_warp as mjw
 import torch
@@ -34,6 +35,9 @@ from aliengo_training.sim.simulator import (
 # Rows: 12 joint frictions, 4 feet and 4 trunk corners with 4 facets each make 44; some room for joint limits.
 CONSTRAINTS_PER_WORLD = 56
 CONTACTS_PER_WORLD = 12
+
+# Arrays lie this deep in the structures of the model and of the data, at most.
+_DEPTH = 6
 
 _RANDOMISED_FIELDS = (
     "geom_friction",
@@ -240,6 +244,23 @@ class MujocoWarpSimulator(Simulator):
         fields["dof_frictionloss"][:, dofs] = parameters.joint_friction
         fields["dof_damping"][:, dofs] = parameters.joint_damping
         self._delay.copy_(parameters.action_delay_steps)
+
+    def array_bytes(self) -> int:
+        """Size of all arrays of the physics, shared ones counted once."""
+        sizes: Dict[int, int] = {}
+        pending: List[Tuple[Any, int]] = [(vars(self), 0)]
+        while pending:
+            item, depth = pending.pop()
+            if isinstance(item, wp.array):
+                if item.ptr:
+                    sizes[item.ptr] = max(sizes.get(item.ptr, 0), item.capacity)
+            elif isinstance(item, dict):
+                pending += [(value, depth + 1) for value in item.values()]
+            elif isinstance(item, (list, tuple)):
+                pending += [(value, depth + 1) for value in item]
+            elif dataclasses.is_dataclass(item) and depth < _DEPTH:
+                pending.append((vars(item), depth + 1))
+        return sum(sizes.values())
 
     def check_capacity(self) -> None:
         """Fail if a world ran out of constraint or contact rows: MuJoCo Warp itself only drops them.
