@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
-from aliengo_policy.scheduling import raise_priority
 from aliengo_policy.testing import write_linear_policy
 from aliengo_policy.wire_tap import TapProcess, TapRecord, latencies
 
@@ -27,7 +27,6 @@ OUTPUT = Path("logs/control_benchmark.json")
 # Makes every action differ from the one before: it answers the noise of the joint sensors, which is
 # otherwise harmless (0.02 rad of target for a joint speed of 1 rad/s).
 _ECHO_GAIN = 1.6
-_COMMANDER_PRIORITY = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +80,7 @@ def measure(seconds: float) -> tuple[TapRecord, Any]:
 
         group.start()
         # After the start, so that the processes do not inherit it: a late command is a stop.
-        raise_priority(_COMMANDER_PRIORITY)
+        raise_priority(OPERATOR)
         try:
             reports = collect(seconds, interrupted, lambda text: print(text, file=sys.stderr))
         finally:

@@ -23,12 +23,12 @@ import numpy as np
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_policy.benchmark import free_port
 from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.scenario_node import Scenario, ScenarioError, open_scenario
-from aliengo_policy.scheduling import raise_priority
 from aliengo_policy.testing import write_linear_policy
 from aliengo_policy.wire_tap import TapProcess
 
@@ -39,7 +39,6 @@ _REST_S = 0.6  # the ramp of the acceleration limit ends well before
 _QUIET_S = 0.1
 _LOST_S = 0.5
 _FOUND_S = 15.0
-_JOYSTICK_PRIORITY = 5
 OUTPUT = Path("logs/joystick_benchmark.json")
 
 
@@ -113,7 +112,7 @@ def measure(flips: int) -> tuple[list[float], str]:
 
         group.start()
         # After the start, so that the processes do not inherit it: a late joystick is no figure.
-        raise_priority(_JOYSTICK_PRIORITY)
+        raise_priority(OPERATOR)
         try:
             _flip(flips, interrupted, events)
         except ScenarioError as error:

@@ -34,11 +34,11 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Imu, JointState
 from unitree_legged_msgs.msg import LowCmd, LowState
 
+from aliengo_description.scheduling import BRIDGE, raise_priority
 from aliengo_policy.bags.read import Bag
 from aliengo_policy.bags.recorder_node import LOSSES
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.discovery import stay_local
-from aliengo_policy.scheduling import raise_priority
 
 OUTPUT = Path("logs/recorder_benchmark.json")
 PERIOD_S = 0.002
@@ -53,7 +53,7 @@ _TOPICS: tuple[tuple[str, Any, int, QoSProfile], ...] = (
 )
 """Name, type, states per message and QoS, as the nodes publish them."""
 _VARIANTS = 500
-_GENERATOR_PRIORITY = 19  # the bridge's
+_GENERATOR_PRIORITY = BRIDGE - 1  # that of the bridge's node
 _SMALLEST_SPACING_S = PERIOD_S / 4  # of messages that catch up: a burst is no robot
 _FOUND_S = 30.0
 _END_S = 60.0

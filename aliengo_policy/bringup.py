@@ -15,6 +15,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 
+from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_policy.contract import ContractError
 from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import (
@@ -29,9 +30,7 @@ from aliengo_policy.policy_file import prepare_policy
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.runtime import PolicyRuntime
 from aliengo_policy.scenario import format_table, judge, plot, script_for
-from aliengo_policy.scheduling import raise_priority
 
-COMMANDER_PRIORITY = 5
 PLOT_PATH = Path("logs/vel_tracking.png")
 
 
@@ -80,7 +79,7 @@ def run_sim(settings: GraphSettings, kind: str, interactive: bool) -> int:
     group.start()
     # Here this process is the commander: a late command is a stop. After the start, so that the
     # others do not inherit it.
-    raise_priority(COMMANDER_PRIORITY)
+    raise_priority(OPERATOR)
     scenario = open_scenario(script, settings.namespace, interrupted, _say)
     endings: list[str] = []
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aliengo_description.scheduling import POLICY
 from aliengo_policy.commands import CommandLimits
 from aliengo_policy.guards import ControllerSettings
 
@@ -46,7 +47,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "shadow", False, "the bridge withholds the commands: do not expect the robot to follow"
     ),
-    Parameter("realtime_priority", 10, "SCHED_FIFO priority where permitted, 0: none", 0, 90),
+    Parameter("realtime_priority", POLICY, "SCHED_FIFO priority where permitted, 0: none", 0, 90),
     Parameter("stand_kp", _SETTINGS.stand_kp, "gain outside WALK [N m/rad]", 20.0, 150.0),
     Parameter("stand_kd", _SETTINGS.stand_kd, "gain outside WALK [N m s/rad]", 0.5, 8.0),
     Parameter(

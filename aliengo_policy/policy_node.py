@@ -32,6 +32,7 @@ from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_description import robot
+from aliengo_description.scheduling import raise_priority
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.contract import ContractError
 from aliengo_policy.controller import Answer, Controller, JointCommand
@@ -47,7 +48,6 @@ from aliengo_policy.parameters import (
     resolve_policy,
 )
 from aliengo_policy.paths import shared_folder
-from aliengo_policy.scheduling import raise_priority
 from aliengo_policy.statistics import StepStatistics
 from aliengo_policy.stream_node import StreamNode
 

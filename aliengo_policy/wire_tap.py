@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from aliengo_policy.scheduling import raise_priority
+from aliengo_description.scheduling import raise_priority
 
 # Little-endian, as in the vendor's SDK for this robot.
 STATE_SIZE, TICK_OFFSET = 771, 719

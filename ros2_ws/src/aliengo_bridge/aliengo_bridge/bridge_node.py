@@ -41,7 +41,6 @@ from aliengo_bridge.control_messages import Snapshot
 from aliengo_bridge.faults import FAULTS, Fault
 from aliengo_bridge.links import LinkError
 from aliengo_bridge.links.base import LinkCounters
-from aliengo_bridge.loop import set_realtime_priority
 from aliengo_bridge.parameters_node import (
     LIMIT_PREFIX,
     declare_limits,
@@ -50,6 +49,7 @@ from aliengo_bridge.parameters_node import (
 )
 from aliengo_bridge.safety import Status
 from aliengo_bridge.sensors_node import SENSOR_QOS, SensorPublisher, check_layouts
+from aliengo_description.scheduling import raise_priority
 
 __all__ = ["BridgeNode", "main"]
 
@@ -99,7 +99,7 @@ class BridgeNode(Node):
             LinkError: If it cannot open the link.
         """
         # The middleware's threads as well, or a busy machine would let commands wait in them.
-        set_realtime_priority(self.settings.realtime_priority - 1, whole_process=True)
+        raise_priority(self.settings.realtime_priority - 1)
         self.control = ControlClient(self.settings, self.limits)
         # On a thread of its own: DDS may block, and the executor has other things to do.
         callbacks = (self._publish_state, self._on_control_end)

@@ -99,7 +99,7 @@ LOW_CMD_CDR = _message(
     792,
 )
 
-_SN = slice(LOW_CMD_CDR.fields["sn"][1], LOW_CMD_CDR.fields["sn"][1] + 4)
+_SN_AT = 4 + _HEADER["sn"][1]  # behind the encapsulation
 _HEADER_FIELDS = (*_HEADER, "reserve")
 _IMU_FIELDS = ("quaternion", "gyroscope", "accelerometer", "rpy", "imu_temperature")
 _STATE_REST = ("foot_force", "foot_force_est", "tick", "wireless_remote")
@@ -157,7 +157,7 @@ def commander_in(data: bytes) -> bytes:
 
     Four bytes, or none if he has no number; see the message.
     """
-    number = bytes(data[_SN])
+    number = bytes(data[_SN_AT : _SN_AT + 4])
     return number if any(number) else b""
 
 

@@ -23,9 +23,10 @@ from aliengo_bridge.cdr import LowStateEncoder, decode_low_cmd, encode_low_cmd
 from aliengo_bridge.control_messages import Answer, Call, Kind, Snapshot, receive, send
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.links import LinkError
-from aliengo_bridge.loop import ControlLoop, set_realtime_priority
+from aliengo_bridge.loop import ControlLoop
 from aliengo_bridge.safety import Supervisor
 from aliengo_bridge.settings import Settings
+from aliengo_description.scheduling import raise_priority
 
 __all__ = ["ControlProcess", "main"]
 
@@ -75,7 +76,7 @@ class ControlProcess:
         gc.disable()
         # These threads hold the interpreter while they run: if they could be preempted then, the
         # loop would wait for them however high its own priority. New threads inherit it.
-        set_realtime_priority(max(0, self._priority - 1))
+        raise_priority(self._priority - 1, whole_process=False)
         self.loop.start()
         send(self._channel, Kind.READY)
         for work in (self._send_states, self._send_snapshots, self._serve):

@@ -26,32 +26,12 @@ from aliengo_bridge.links.base import Link
 from aliengo_bridge.messages import LEVEL_HIGH, LowCommand, LowState, damping_command
 from aliengo_bridge.safety import Decision, Mode, Supervisor
 from aliengo_bridge.timing import TickTimes
+from aliengo_description.scheduling import raise_priority
 
-__all__ = ["ControlLoop", "set_realtime_priority"]
+__all__ = ["ControlLoop"]
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-def set_realtime_priority(priority: int, *, whole_process: bool = False) -> str:
-    """Give the calling thread a `SCHED_FIFO` priority, if the system permits it.
-
-    Args:
-        priority: 1 to 99, or 0 to change nothing.
-        whole_process: Whether all threads of the process get it, such as the middleware's.
-
-    Returns:
-        How the thread is scheduled now, in words.
-    """
-    if priority <= 0:
-        return "normal"
-    try:
-        threads = map(int, os.listdir("/proc/self/task")) if whole_process else (0,)
-        for thread in threads:
-            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
-    except (OSError, AttributeError) as error:
-        return f"normal (no real-time priority: {error})"
-    return f"fifo {priority}"
 
 
 class ControlLoop:
@@ -88,7 +68,7 @@ class ControlLoop:
         self.dropped_states = 0
         self.withheld: LowCommand | None = None
         """In shadow mode, the command that the robot would have been sent."""
-        self.scheduling = "normal"
+        self.scheduling = "normal priority"
         self.crash: BaseException | None = None
         """What ended supervision, if anything did; from then on the loop only damps."""
         self._link = link
@@ -174,7 +154,7 @@ class ControlLoop:
             os.write(self._wake_write, b"\0")
 
     def _run(self) -> None:
-        self.scheduling = set_realtime_priority(self._priority)
+        self.scheduling = raise_priority(self._priority, whole_process=False)
         deadline = time.monotonic() + self.PERIOD_S
         while not self._end:
             # A command gets one extra tick before the deadline, so that it need not wait for it; a

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from aliengo_bridge.links import LINK_NAMES, Link, make_link
+from aliengo_description.scheduling import BRIDGE
 
 __all__ = ["Setting", "Settings", "settings_specs"]
 
@@ -40,7 +41,7 @@ class Settings:
         False, "withhold all commands from the robot and publish them on bridge/withheld_cmd"
     )
     realtime_priority: int = _setting(
-        20, "SCHED_FIFO priority of the control loop where permitted, 0 for none", 0, 90
+        BRIDGE, "SCHED_FIFO priority of the control loop where permitted, 0 for none", 0, 90
     )
     record_folder: str = _setting(
         "logs/faults", "where the last second before a fault is written; empty writes nothing"

@@ -41,9 +41,10 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
+from aliengo_description.scheduling import raise_priority
 from aliengo_sim.dynamics import GroundTruth
 from aliengo_sim.parameters import FAULT_PREFIX, PARAMETERS, Parameter, make_config, make_faults
-from aliengo_sim.twin import Twin, claim_priority
+from aliengo_sim.twin import Twin
 
 _GROUND_TRUTH_PERIOD_S = 0.02
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -278,7 +279,7 @@ def main(args: list[str] | None = None) -> int:
         if not options.viewer:
             # These threads hold the interpreter while they run: if they could be preempted then,
             # the twin's thread would wait for them however high its own priority.
-            claim_priority(node.twin.realtime_priority - 1, whole_process=True)
+            raise_priority(node.twin.realtime_priority - 1)
         return _run(node, options.viewer)
     except (OSError, ValueError, rclpy.exceptions.ParameterException) as error:
         print(f"sim: {error}", file=sys.stderr)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 from dataclasses import dataclass, field
 
@@ -17,6 +15,7 @@ from aliengo_bridge.protocol import (
     encode_low_state,
 )
 from aliengo_description import robot
+from aliengo_description.scheduling import TWIN, raise_priority
 from aliengo_sim.dynamics import Dynamics, GroundTruth
 from aliengo_sim.faults import FaultPlan, FaultyChannel
 from aliengo_sim.motors import LIMP, MotorTargets
@@ -61,7 +60,7 @@ class TwinConfig:
     payload_kg: float = 0.0
     sensors: SensorConfig = field(default_factory=SensorConfig)
     seed: int = 0
-    realtime_priority: int = 10
+    realtime_priority: int = TWIN
 
     @property
     def substeps(self) -> int:
@@ -182,7 +181,7 @@ class Twin:
 
     def run(self, stop: threading.Event) -> None:
         """Run in real time until ``stop`` is set, in the calling thread."""
-        claim_priority(self.realtime_priority)
+        raise_priority(self.realtime_priority, whole_process=False)
         self._pacer = Pacer(self._config.state_period_s, self._config.max_catch_up_s)
         while not stop.is_set():
             self.cycle()
@@ -240,20 +239,6 @@ class Twin:
             packets = [_high_state() if plan.sport_mode else encode_low_state(state)]
         now = self.dynamics.time_s
         self._server.send(self._outbound.pass_through(plan, now, packets))
-
-
-def claim_priority(priority: int, *, whole_process: bool = False) -> None:
-    """Give the calling thread a real-time priority where the system has and permits it.
-
-    Args:
-        priority: `SCHED_FIFO`, 1 to 99; nothing is changed below that.
-        whole_process: Whether all threads of the process get it.
-    """
-    if priority > 0 and hasattr(os, "sched_setscheduler"):
-        with contextlib.suppress(OSError):
-            threads = map(int, os.listdir("/proc/self/task")) if whole_process else (0,)
-            for thread in threads:
-                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
 
 
 def _high_state() -> bytes:

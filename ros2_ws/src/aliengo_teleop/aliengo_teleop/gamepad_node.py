@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_teleop.gamepad import GamepadError, open_gamepad
-from aliengo_teleop.scheduling import DEFAULT_PRIORITY, raise_priority
 
 
 class GamepadNode(Node):
@@ -27,9 +27,7 @@ class GamepadNode(Node):
         super().__init__("gamepad")
         device = self._declare("device", "", "device file; empty = the first gamepad")
         rate = self._declare("rate_hz", 50.0, "rate of joy [Hz]")
-        priority = self._declare(
-            "realtime_priority", DEFAULT_PRIORITY, "SCHED_FIFO where permitted"
-        )
+        priority = self._declare("realtime_priority", OPERATOR, "SCHED_FIFO where permitted")
         self._device, self._state = open_gamepad(device)
         self.get_logger().info(f"reading {self._device.name} at {self._device.path}")
         self._joy_out = self.create_publisher(Joy, "joy", qos_profile_sensor_data)

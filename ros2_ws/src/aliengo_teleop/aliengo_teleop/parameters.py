@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from aliengo_description.scheduling import OPERATOR
 from aliengo_teleop.core import TeleopConfig
 from aliengo_teleop.limits import CommandLimits
 from aliengo_teleop.mapping import REQUESTS, JoyMapping, Velocity
-from aliengo_teleop.scheduling import DEFAULT_PRIORITY
 
 __all__ = ["NO_BUTTONS", "PARAMETERS", "Parameter", "make_config"]
 
@@ -95,9 +95,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("use_stamped", False, "cmd_vel and its inputs are TwistStamped instead of Twist"),
     Parameter("frame_id", "base_link", "frame of a TwistStamped"),
     Parameter("rate_hz", 50.0, "rate of cmd_vel [Hz]"),
-    Parameter(
-        "realtime_priority", DEFAULT_PRIORITY, "SCHED_FIFO where permitted, below the policy's"
-    ),
+    Parameter("realtime_priority", OPERATOR, "SCHED_FIFO where permitted, below the policy's"),
 )
 
 

@@ -26,10 +26,10 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import PARAMETERS, make_config
-from aliengo_teleop.scheduling import raise_priority
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
