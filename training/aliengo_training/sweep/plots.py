@@ -37,7 +37,7 @@ def plot_sweep(
     for number, (name, label) in enumerate(panels):
         axis = figure.add_subplot(1, len(panels), number + 1)
         for index, curve in enumerate(curves):
-            _curve(axis, curve, rows, name, knees.get(curve.parameter), f"C{index}")
+            _curve(axis, curve, rows, name, knees.get(curve.parameter), index)
         axis.set_xlabel(label)
         axis.set_ylabel("tracking error of vx, falls included [m/s]")
         axis.grid(alpha=0.3)
@@ -48,7 +48,7 @@ def plot_sweep(
 
 
 def _curve(
-    axis: Any, curve: Curve, rows: Mapping[str, Row], name: str, best: Optional[str], colour: str
+    axis: Any, curve: Curve, rows: Mapping[str, Row], name: str, best: Optional[str], index: int
 ) -> None:
     shown = [
         (value, rows[point][name], rows[point]["tracking_error"], point)
@@ -58,13 +58,15 @@ def _curve(
     if not shown:
         return
     values, across, errors, points = zip(*shown)
+    # All curves meet in one point: each writes its value there on a line of its own.
+    colour, offset = f"C{index}", (6, 5 + 10 * index)
     label = curve.parameter if best is None else f"{curve.parameter}: knee at {_at(curve, best):g}"
     axis.plot(across, errors, "o-", color=colour, label=label)
     for value, x, y in zip(values, across, errors):
         axis.annotate(
             f"{value:g}",
             (x, y),
-            xytext=(5, 4),
+            xytext=offset,
             textcoords="offset points",
             fontsize=8,
             color=colour,
