@@ -299,6 +299,15 @@ class RobotGraph:
         self.node.create_subscription(LowCmd, "bridge/withheld_cmd", collected.append, 1)
         return collected
 
+    def meet(self) -> None:
+        """Wait until twin and bridge listen to this process.
+
+        What is published before is lost. A node that answers a request has heard of the publishers
+        that were here before the client was.
+        """
+        for node in ("sim", "bridge"):
+            self.set_parameters(node)
+
     # --- waits ------------------------------------------------------------------------------------
 
     def wait_for_bridge(self, state: str, deadline_s: float = DEADLINE_S) -> BridgeState:
@@ -332,6 +341,7 @@ class RobotGraph:
             at_rest = self.policy_state is not None and self.policy_state.mode == "stand"
             return at_rest and self.bridge.state == "active" and self.truth.standing
 
+        self.meet()
         wait_for(accepted, "stand up accepted")
         wait_for(standing, "robot standing", 3.0 * DEADLINE_S)
 

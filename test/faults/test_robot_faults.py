@@ -23,6 +23,7 @@ def test_a_robot_that_is_pushed_over_is_damped(make_graph: Callable[..., RobotGr
     graph = make_graph()
     commander = Commander(graph)  # a policy would notice by itself, and perhaps first
     commander.stand_up(graph)
+    graph.meet()
     graph.push(0.0, 90.0, 30.0)
     graph.wait_for_fault("tilt", deadline_s=5.0)
     tilted = wait_for(
@@ -76,6 +77,7 @@ def test_the_robots_own_remote_stops_it_with_nobody_else_alive(
 ) -> None:
     graph = make_graph()
     graph.wait_for_bridge("idle")
+    graph.meet()
     graph.press(*L2_AND_B)
     graph.wait_for_fault("remote_stop", deadline_s=5.0)
     assert graph.bridge.state == "damping"
