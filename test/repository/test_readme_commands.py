@@ -56,6 +56,7 @@ SHORT_TRAINING = (
     " --cfg.amp.replay_size 64 --cfg.style.table_size 200"
 )
 SHORT_EVALUATION = "--rollouts 1 --seconds 1.5 --workers 1"
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "POLICY")
 LONG_RUN_CHECKPOINT = "logs/aliengo_amp/base/model_2400.pt"
 """The README names what ten minutes on a GPU give; the short run has the first iteration only."""
 
@@ -69,7 +70,9 @@ def printed(pattern: str) -> str:
 
 def run(command: str, folder: Path, added: str = "", succeeds: bool = True) -> str:
     """Run a command in a shell, with something added to its end; returns all its output."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # As typed by a user, not as a part of the `make test` that may run this.
+    inherited = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+    environment = {**inherited, "OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         [*ENDS_WITH_US, "bash", "-c", f"{command} {added}"],
