@@ -1,7 +1,6 @@
 """Settings of all tests that cross packages."""
 
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,18 +13,12 @@ from aliengo_policy.process_group import ProcessGroup
 
 # pytest's importlib mode does not make the helper modules beside the tests importable.
 sys.path.insert(0, str(Path(__file__).parent))
+from processes import free_port
 
 # Test runs on one machine must not hear each other: a domain of its own for each (Linux leaves
 # 0-101 usable), and nothing beyond this machine. Set before anything starts ROS.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-
-def free_port() -> int:
-    """UDP port of this machine that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(name="free_port")

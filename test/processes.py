@@ -1,7 +1,8 @@
-"""What tests know about the processes that they start."""
+"""What tests need for the processes that they start, and know about them."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -12,6 +13,13 @@ The kernel sends it when the *thread* that started the process ends, so start fr
 
 KILLED_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 """The same with SIGKILL, for what a test may have stopped: SIGTERM would wait for its SIGCONT."""
+
+
+def free_port() -> int:
+    """Return a UDP port of this machine that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def alive(pid: int) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2; `make test` sets it up")
 from aliengo_msgs.msg import PolicyStep
-from processes import ENDS_WITH_US, alive, descendants
+from processes import ENDS_WITH_US, alive, descendants, free_port
 from std_msgs.msg import String
 from unitree_legged_msgs.msg import LowCmd
 
@@ -31,12 +31,6 @@ BASE = resolve_policy("base", shared_folder("models"))
 STANDING_HEIGHT = 0.3
 LYING_HEIGHT = 0.15
 UPRIGHT_TILT = 0.5
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 Start = Callable[..., Scenario]

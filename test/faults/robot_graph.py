@@ -30,7 +30,7 @@ from aliengo_msgs.msg import BridgeState, PolicyState  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import Twist, Vector3  # noqa: E402
 from nav_msgs.msg import Odometry  # noqa: E402
-from processes import KILLED_WITH_US  # noqa: E402
+from processes import KILLED_WITH_US, free_port  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -38,7 +38,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E
 from sensor_msgs.msg import JointState  # noqa: E402
 from std_msgs.msg import Bool, UInt8MultiArray  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from truth import DEADLINE_S, Truth, free_port, now, wait_for  # noqa: E402
+from truth import DEADLINE_S, Truth, now, wait_for  # noqa: E402
 from unitree_legged_msgs.msg import LowCmd  # noqa: E402
 
 LATCHED = QoSProfile(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +29,6 @@ def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLI
 def now() -> float:
     """Return the time [s] on the clock that the twin stamps its truth with."""
     return time.time()
-
-
-def free_port() -> int:
-    """Return a UDP port that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
