@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from aliengo_description.middleware import stay_local
 from aliengo_description.scheduling import OPERATOR, raise_priority
-from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.testing import write_linear_policy

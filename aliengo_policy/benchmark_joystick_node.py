@@ -23,9 +23,9 @@ import numpy as np
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.middleware import stay_local
 from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_policy.benchmark import free_port
-from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.scenario_node import Scenario, ScenarioError, open_scenario

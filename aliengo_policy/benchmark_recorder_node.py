@@ -34,11 +34,11 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Imu, JointState
 from unitree_legged_msgs.msg import LowCmd, LowState
 
+from aliengo_description.middleware import stay_local
 from aliengo_description.scheduling import BRIDGE, raise_priority
 from aliengo_policy.bags.read import Bag
 from aliengo_policy.bags.recorder_node import LOSSES
 from aliengo_policy.cdr import CdrLayout
-from aliengo_policy.discovery import stay_local
 
 OUTPUT = Path("logs/recorder_benchmark.json")
 PERIOD_S = 0.002

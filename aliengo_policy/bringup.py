@@ -15,9 +15,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 
+from aliengo_description.middleware import avoid_shared_memory, stay_local
 from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_policy.contract import ContractError
-from aliengo_policy.discovery import stay_local
 from aliengo_policy.graph import (
     REAL_ARGUMENTS,
     SIM_ARGUMENTS,
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_real(settings: GraphSettings) -> int:
     """Run the robot's graph until it is interrupted or a critical process dies."""
+    avoid_shared_memory()
     group = _make_group(settings, real=True)
     group.start()
     ending = group.wait()

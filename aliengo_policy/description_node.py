@@ -19,6 +19,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from aliengo_description import robot
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.link_frames import LinkFrame, fixed_frames, moving_frames
 
 try:
@@ -77,6 +78,7 @@ class DescriptionNode(Node):
 
 def main() -> None:
     """Run the node until it is shut down."""
+    avoid_shared_memory()
     rclpy.init()
     node = DescriptionNode()
     try:

@@ -19,6 +19,7 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.bags.rosbag import (
     add_files,
     record_command,
@@ -36,6 +37,7 @@ _FALSE = ("false", "0", "no", "off")
 
 def describe(arguments: Sequence[Argument], graph: Graph) -> LaunchDescription:
     """Launch description that declares the arguments and starts the graph with their values."""
+    avoid_shared_memory()  # also for ROS's own nodes that are started
 
     def start(context: LaunchContext) -> list[Any]:
         values: dict[str, Any] = {

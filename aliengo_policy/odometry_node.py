@@ -17,6 +17,7 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from unitree_legged_msgs.msg import LowState
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.odometry import Estimate, LegOdometry, OdometryConfig, Reading
 from aliengo_policy.stream_node import StreamNode
@@ -131,6 +132,7 @@ def _reading(numbers: npt.NDArray[np.float64]) -> Reading:
 
 def main() -> None:
     """Runs the node until it is interrupted."""
+    avoid_shared_memory()
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -32,6 +32,7 @@ from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_description import robot
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.contract import ContractError
@@ -351,6 +352,7 @@ class PolicyNode(StreamNode):
 def main() -> None:
     """Run the node until it is interrupted; the last thing it asks for is damping."""
     # ROS's own handlers would close the publishers before the last command.
+    avoid_shared_memory()
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from unitree_legged_msgs.msg import LowState
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.preflight_checks import Observed
 
@@ -34,6 +35,7 @@ class Listener:
 
     def __init__(self, namespace: str) -> None:
         if not rclpy.ok():
+            avoid_shared_memory()
             rclpy.init()
         self._node = Node("preflight", namespace=namespace or "/")
         layout = CdrLayout(LowState)

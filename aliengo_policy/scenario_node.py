@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.scenario import Sample, Segment
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -193,5 +194,6 @@ def open_scenario(
 ) -> Scenario:
     """Start ROS in this process, leaving signals to the caller, and make the node."""
     if not rclpy.ok():
+        avoid_shared_memory()
         rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     return Scenario(script, namespace, interrupted, say)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aliengo_description.middleware import stay_local
 from aliengo_policy.graph import GraphSettings, sim_graph
 from aliengo_policy.process_group import ProcessGroup
 
@@ -19,6 +20,7 @@ from processes import free_port
 # 0-101 usable), and nothing beyond this machine. Set before anything starts ROS.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+stay_local()
 
 
 @pytest.fixture(name="free_port")

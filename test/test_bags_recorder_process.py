@@ -35,8 +35,7 @@ DEADLINE_S = 30.0
 
 
 @pytest.fixture
-def node(monkeypatch):
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def node():
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     node = rclpy.create_node("robot", context=context)

@@ -84,7 +84,6 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

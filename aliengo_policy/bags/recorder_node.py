@@ -19,6 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.bags.definitions import definition_text
 from aliengo_policy.bags.losses import LossCounter
 from aliengo_policy.bags.metadata import qos_yaml
@@ -157,6 +158,7 @@ def run(node: RecorderNode, stop: list[int]) -> None:
 def main() -> None:
     """Runs the node until a signal asks it to stop."""
     # Own handlers: after rclpy's, the last messages could no longer be taken.
+    avoid_shared_memory()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -24,6 +24,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 
@@ -151,6 +152,7 @@ class WebNode(Node):
 
 def main() -> None:
     """Runs the node until it is shut down."""
+    avoid_shared_memory()
     rclpy.init()
     node = WebNode()
     try:

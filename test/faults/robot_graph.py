@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -78,10 +77,8 @@ class RobotGraph:
         self._domain = random.SystemRandom().randint(1, 100)
         self._environment = dict(os.environ)
         self._environment["ROS_DOMAIN_ID"] = str(self._domain)
-        self._environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self._above_robot = {**self._environment, **(environment or {})}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._shared_memory: set[str] = set()
         self.robot_port, self.bridge_port = free_port(), free_port()
         self.records = folder / "records"
         self._watch()
@@ -136,30 +133,21 @@ class RobotGraph:
 
     def send_signal(self, name: str, number: signal.Signals) -> float:
         """Send a signal to a process and return when [s]."""
-        self._note_shared_memory(name)
         self.processes[name].send_signal(number)
         return now()
 
     def kill_group(self, name: str) -> float:
         """Kill a process and those that it has started, and return when [s]."""
-        self._note_shared_memory(name)
         os.killpg(self.processes[name].pid, signal.SIGKILL)
         return now()
-
-    def _note_shared_memory(self, name: str) -> None:
-        """Remember the memory that the middleware of a process will leave behind if it is killed."""
-        with contextlib.suppress(OSError):  # the process is gone already
-            maps = Path(f"/proc/{self.processes[name].pid}/maps").read_text()
-            self._shared_memory.update(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}", maps))
 
     def wait_for_end(self, name: str, deadline_s: float = DEADLINE_S) -> int:
         """Return a process's exit code."""
         return self.processes[name].wait(deadline_s)
 
     def close(self) -> None:
-        """End everything that still runs, and free the memory that the killed ones shared."""
-        for name, process in self.processes.items():
-            self._note_shared_memory(name)
+        """End everything that still runs."""
+        for process in self.processes.values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for process in self.processes.values():
@@ -167,9 +155,6 @@ class RobotGraph:
         self._executor.shutdown()
         self._context.try_shutdown()
         self._thread.join()
-        for segment in self._shared_memory:  # of this graph's domain only: nobody uses it any more
-            Path(segment).unlink(missing_ok=True)
-            Path(f"{segment}_el").unlink(missing_ok=True)
 
     # --- eyes -------------------------------------------------------------------------------------
 
@@ -181,7 +166,6 @@ class RobotGraph:
         self.diagnostics: dict[str, dict[str, str]] = {}
         self._pose = (0.0, 0.0)
         # The bridge's node reads the domain from the environment, this one from its context.
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=self._domain)
         self.node = rclpy.create_node("eyes", context=self._context, namespace=self.namespace)

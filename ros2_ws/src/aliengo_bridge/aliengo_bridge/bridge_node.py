@@ -49,6 +49,7 @@ from aliengo_bridge.parameters_node import (
 )
 from aliengo_bridge.safety import Status
 from aliengo_bridge.sensors_node import SENSOR_QOS, SensorPublisher, check_layouts
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 
 __all__ = ["BridgeNode", "main"]
@@ -338,6 +339,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a requested end, 1 if the bridge could not start or failed.
     """
+    avoid_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     ending = threading.Event()

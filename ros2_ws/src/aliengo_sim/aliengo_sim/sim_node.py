@@ -41,6 +41,7 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_sim.dynamics import GroundTruth
 from aliengo_sim.parameters import FAULT_PREFIX, PARAMETERS, Parameter, make_config, make_faults
@@ -269,6 +270,7 @@ def main(args: list[str] | None = None) -> int:
     options = parser.parse_args(own[1:])
     # The physics thread must not wait for the default 5 ms whenever a callback holds the GIL.
     sys.setswitchinterval(5e-4)
+    avoid_shared_memory()
     rclpy.init(args=args)
     node: SimNode | None = None
     try:

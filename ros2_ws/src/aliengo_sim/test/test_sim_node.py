@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from aliengo_bridge.protocol import damping_command, decode_low_state, encode_low_command
+from aliengo_description.middleware import stay_local
 
 rclpy = pytest.importorskip("rclpy")
 
@@ -48,16 +49,11 @@ def free_port() -> int:
 
 
 def start(*parameters: str, domain: int = 0) -> subprocess.Popen[str]:
+    stay_local()
     arguments = [item for parameter in parameters for item in ("-p", parameter)]
-    environment = {
-        **os.environ,
-        "ROS_DOMAIN_ID": str(domain),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_LOCALHOST_ONLY": "1",
-    }
     return subprocess.Popen(
         [*ENDS_WITH_US, sys.executable, "-m", "aliengo_sim.sim_node", "--ros-args", *arguments],
-        env=environment,
+        env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -118,11 +114,8 @@ def twin_and_observer() -> Iterator[tuple[subprocess.Popen[str], Observer]]:
     """Start a twin and watch it until its first ground truth."""
     port, domain, context = free_port(), next(DOMAINS), Context()
     process = start(f"port:={port}", domain=domain)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-        patch.setenv("ROS_LOCALHOST_ONLY", "1")
-        rclpy.init(context=context, domain_id=domain)
-        observer = Observer(port, context)
+    rclpy.init(context=context, domain_id=domain)
+    observer = Observer(port, context)
     try:
         observer.until("ground truth", lambda: observer.odometry and observer.joints)
         yield process, observer

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import OPERATOR, raise_priority
 from aliengo_teleop.gamepad import GamepadError, open_gamepad
 
@@ -57,6 +58,7 @@ class GamepadNode(Node):
 
 def main() -> None:
     """Runs the node until it is shut down or the gamepad is unplugged."""
+    avoid_shared_memory()
     rclpy.init()
     try:
         rclpy.spin(GamepadNode())

@@ -19,6 +19,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_teleop.keyboard import HELP, KeyboardPad
 
 PERIOD_S = 0.02
@@ -64,6 +65,7 @@ class KeyboardNode(Node):
 
 def main() -> None:
     """Runs the node until x or Ctrl-C."""
+    avoid_shared_memory()
     rclpy.init()
     node = KeyboardNode()
     print(HELP)

@@ -26,6 +26,7 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
@@ -147,6 +148,7 @@ class TeleopNode(Node):
 
 def main() -> None:
     """Runs the node until it is shut down."""
+    avoid_shared_memory()
     rclpy.init()
     node = TeleopNode()
     try:

@@ -23,6 +23,8 @@ from rclpy.qos import (  # noqa: E402
 from sensor_msgs.msg import Joy  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 
+from aliengo_description.middleware import stay_local  # noqa: E402
+
 pytestmark = pytest.mark.integration
 DOMAIN = 1 + os.getpid() % 100
 DEADLINE_S = 20.0
@@ -127,8 +129,8 @@ def process(*command: str) -> Iterator[subprocess.Popen]:
 
 
 @pytest.fixture(params=[False, True], ids=["Twist", "TwistStamped"])
-def robot(request, monkeypatch):
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def robot(request):
+    stay_local()
     robot = Robot(request.param)
     stamped = str(request.param).lower()
     with process(
