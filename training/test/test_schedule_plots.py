@@ -11,7 +11,8 @@ from aliengo_training.cli import schedules, train
 from aliengo_training.learning import schedule_plots
 from aliengo_training.learning.networks import ActorCritic
 from aliengo_training.learning.residual import ResidualConfig, Schedule
-from aliengo_training.learning.schedule_plots import plot_schedules, read_metrics
+from aliengo_training.learning.run_metrics import read_metrics
+from aliengo_training.learning.schedule_plots import plot_schedules
 
 CONFIG = ResidualConfig(lambda_l2=Schedule(0.0, 0.5, 4), noise_scale=Schedule(2.0, 1.0, 4))
 

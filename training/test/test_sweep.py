@@ -14,7 +14,7 @@ import pytest
 
 from aliengo_training.checkpoints import iterations
 from aliengo_training.cli import sweep
-from aliengo_training.learning.schedule_plots import read_metrics
+from aliengo_training.learning.run_metrics import read_metrics
 from aliengo_training.sweep.points import Curve, expand
 from aliengo_training.sweep.tradeoff import find_knees, knee, training_figures
 from aliengo_training.tasks.registry import experiment

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
 
 from aliengo_training.learning.residual import ResidualConfig, Schedule
+from aliengo_training.learning.run_metrics import read_metrics
 
-__all__ = ["plot_schedules", "read_metrics"]
+__all__ = ["plot_schedules"]
 
 #: Schedules by the name of their metric, with the title of their panel.
 _PANELS: Tuple[Tuple[str, str], ...] = (
@@ -18,32 +18,6 @@ _PANELS: Tuple[Tuple[str, str], ...] = (
     ("lambda_kl", "lambda_KL"),
     ("lambda_l2", "lambda_L2"),
 )
-
-
-def read_metrics(path: Path) -> Dict[str, np.ndarray]:
-    """Columns of a run's `metrics.csv`, one row per iteration.
-
-    A run that was continued from an earlier checkpoint has logged some iterations twice; the later
-    row counts. Cells that are not numbers become NaN.
-
-    Returns:
-        Columns by name, ascending in `iteration`; empty without a file or without rows.
-    """
-    if not path.is_file():
-        return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = {row["iteration"]: row for row in csv.DictReader(stream) if row.get("iteration")}
-    ordered = sorted(rows.values(), key=lambda row: int(row["iteration"]))
-    if not ordered:
-        return {}
-    return {name: np.array([_number(row[name]) for row in ordered]) for name in ordered[0]}
-
-
-def _number(text: Any) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return float("nan")
 
 
 def plot_schedules(config: ResidualConfig, folder: Path) -> Path:

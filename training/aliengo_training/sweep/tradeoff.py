@@ -10,7 +10,7 @@ import numpy as np
 
 from aliengo_training.evaluation.figures import CommandFigures
 from aliengo_training.evaluation.report import gait_difference
-from aliengo_training.learning.schedule_plots import read_metrics
+from aliengo_training.learning.run_metrics import read_metrics
 from aliengo_training.sim.simulator import NUM_JOINTS
 from aliengo_training.sweep.points import Curve
 

@@ -6,14 +6,14 @@ import dataclasses
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from aliengo_training.checkpoints import find_checkpoint, iterations
-from aliengo_training.learning.schedule_plots import read_metrics
+from aliengo_training.learning.run_metrics import seconds_trained
+from aliengo_training.programs import command
 from aliengo_training.sweep.points import Point
 
 __all__ = ["PointError", "TrainingPlan", "point_folder", "train_points"]
@@ -22,10 +22,6 @@ __all__ = ["PointError", "TrainingPlan", "point_folder", "train_points"]
 _MARK = "trained.json"
 #: Written into it when its training begins.
 _SETTINGS = "settings.json"
-_PROGRAM = (
-    "import sys; from aliengo_training.isaac_import import before_torch; before_torch(sys.argv); "
-    "from aliengo_training.cli.train import main; main()"
-)
 #: A run that is told to stop writes a checkpoint after the iteration in progress [s].
 _STOP_TIMEOUT_S = 60.0
 
@@ -110,15 +106,6 @@ def _trained(plan: TrainingPlan, point: Point) -> Optional[Path]:
     return find_checkpoint(folder) if (folder / _MARK).is_file() else None
 
 
-def _seconds_trained(folder: Path) -> float:
-    """Time that the iterations up to the last checkpoint took [s]."""
-    saved, columns = iterations(folder), read_metrics(folder / "metrics.csv")
-    if not saved or not columns:
-        return 0.0
-    kept = columns["iteration"] <= saved[-1]
-    return float((columns["collect_s"] + columns["update_s"])[kept].sum())
-
-
 class _Pool:
     """One thread per device, each of which trains what is next in the queue."""
 
@@ -184,13 +171,13 @@ class _Pool:
     def _train(self, point: Point, device: str) -> bool:
         """Run one training to its end; False if it was stopped."""
         folder = point_folder(self._plan, point)
-        minutes = self._plan.max_minutes - _seconds_trained(folder) / 60.0
-        command = [sys.executable, "-c", _PROGRAM, "--task", self._plan.task]
-        command += ["--output_name", point.name, "--log_root", str(self._plan.root)]
-        command += ["--rl_device", device, "--max_minutes", f"{max(minutes, 0.0):.4f}"]
-        command += [*self._plan.arguments, *point.overrides]
+        minutes = self._plan.max_minutes - seconds_trained(folder) / 60.0
+        arguments = ["--task", self._plan.task]
+        arguments += ["--output_name", point.name, "--log_root", str(self._plan.root)]
+        arguments += ["--rl_device", device, "--max_minutes", f"{max(minutes, 0.0):.4f}"]
+        arguments += [*self._plan.arguments, *point.overrides]
         if iterations(folder):
-            command.append("--resume")
+            arguments.append("--resume")
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(_settings(self._plan, point), indent=2)
         (folder / _SETTINGS).write_text(text + "\n", encoding="utf-8")
@@ -201,7 +188,10 @@ class _Pool:
                     return False
                 # A session of its own: Ctrl-C reaches this process alone, which then stops the others.
                 process = subprocess.Popen(
-                    command, stdout=stream, stderr=stream, start_new_session=True
+                    command("train", arguments),
+                    stdout=stream,
+                    stderr=stream,
+                    start_new_session=True,
                 )
                 self._running.append(process)
             code = process.wait()
