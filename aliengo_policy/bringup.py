@@ -29,7 +29,14 @@ from aliengo_policy.graph import (
 from aliengo_policy.policy_file import prepare_policy
 from aliengo_policy.process_group import ProcessGroup
 from aliengo_policy.runtime import PolicyRuntime
-from aliengo_policy.scenario import format_table, judge, plot, script_for
+from aliengo_policy.scenario import (
+    Segment,
+    format_table,
+    forward_script,
+    judge,
+    plot,
+    script_for,
+)
 
 PLOT_PATH = Path("logs/vel_tracking.png")
 
@@ -43,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = GraphSettings(**{key: values[key] for key in values if key in names})
         settings = prepare_policy(settings)
         contract = PolicyRuntime(settings.policy).contract
+        script = script_for(contract.kind)
+        if values.get("speeds"):  # of the twin only
+            script = forward_script(options.speeds, options.hold)
     except (ContractError, ValueError) as error:
         print(f"bringup: {error}", file=sys.stderr)
         return 1
     if options.graph == "real":
         return run_real(settings)
-    return run_sim(settings, contract.kind, options.interactive)
+    return run_sim(settings, script, options.interactive)
 
 
 def run_real(settings: GraphSettings) -> int:
@@ -62,13 +72,12 @@ def run_real(settings: GraphSettings) -> int:
     return ending.code
 
 
-def run_sim(settings: GraphSettings, kind: str, interactive: bool) -> int:
-    """Run the twin's graph through the scripted walk; 0 only if it walked and never fell."""
+def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: bool) -> int:
+    """Run the twin's graph through a scripted walk; 0 only if it walked and never fell."""
     from aliengo_policy.scenario_node import ScenarioError, open_scenario
 
     # A simulation has no business on the network.
     stay_local()
-    script = script_for(kind)
     fastest = max(segment.velocity[0] for segment in script)
     settings = replace(settings, max_vel=max(settings.max_vel, fastest))
     group = _make_group(settings, real=False)
@@ -132,6 +141,12 @@ def _parser() -> argparse.ArgumentParser:
         _add(sim, argument)
     sim.add_argument(
         "--interactive", action="store_true", help="stand up, walk, leave cmd_vel to others"
+    )
+    sim.add_argument(
+        "--speeds", type=float, nargs="+", help="walk forward at these instead of the script [m/s]"
+    )
+    sim.add_argument(
+        "--hold", type=float, default=20.0, help="time that each of --speeds is given [s]"
     )
     return parser
 

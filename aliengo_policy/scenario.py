@@ -53,6 +53,29 @@ RESIDUAL_SCRIPT: tuple[Segment, ...] = (
 )
 
 
+def forward_script(speeds: Sequence[float], hold_s: float) -> tuple[Segment, ...]:
+    """Walk forward at each speed in turn, then stop.
+
+    Args:
+        speeds: in order [m/s].
+        hold_s: how long each is given [s].
+
+    Raises:
+        ValueError: if a speed is not finite, or the time is too short to judge anything.
+    """
+    wrong = [speed for speed in speeds if not math.isfinite(speed)]
+    if wrong:
+        raise ValueError(f"--speeds has {wrong[0]:g}, expected finite speeds [m/s]")
+    if not SETTLING_S < hold_s < math.inf:
+        raise ValueError(
+            f"--hold is {hold_s:g} s, expected more than {SETTLING_S:g} s, which settling takes"
+        )
+    return (
+        *(_forward(speed, 0.3 if speed > 2.5 else 0.2, hold_s) for speed in speeds),
+        BASE_SCRIPT[-1],
+    )
+
+
 def script_for(kind: str) -> tuple[Segment, ...]:
     """The walk that suits a kind of policy."""
     return BASE_SCRIPT if kind == "base" else RESIDUAL_SCRIPT

@@ -1,5 +1,6 @@
 """The verdict on a walk follows from the recording alone."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from aliengo_policy.scenario import (
     Sample,
     Segment,
     format_table,
+    forward_script,
     judge,
     plot,
     script_for,
@@ -72,6 +74,26 @@ def test_every_script_is_long_enough_to_be_judged() -> None:
     for script in (BASE_SCRIPT, RESIDUAL_SCRIPT):
         assert all(segment.duration_s >= 3.0 for segment in script)
         assert any(segment.tolerance for segment in script)
+
+
+def test_own_speeds_are_held_in_order_and_end_in_a_stop() -> None:
+    script = forward_script((1.6, 3.0), 20.0)
+    assert [segment.velocity[0] for segment in script] == [1.6, 3.0, 0.0]
+    assert [segment.duration_s for segment in script[:2]] == [20.0, 20.0]
+    assert [segment.tolerance for segment in script] == [0.2, 0.3, None]
+
+
+@pytest.mark.parametrize(
+    ("speeds", "hold_s", "message"),
+    [
+        ((1.0, math.nan), 20.0, "--speeds has nan, expected finite"),
+        ((1.0,), 1.0, "--hold is 1 s, expected more than 1.5 s"),
+        ((1.0,), math.inf, "--hold is inf s"),
+    ],
+)
+def test_a_script_that_cannot_be_judged_is_refused(speeds, hold_s, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        forward_script(speeds, hold_s)
 
 
 def test_the_plot_is_written(tmp_path: Path) -> None:
