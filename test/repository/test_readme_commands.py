@@ -24,6 +24,7 @@ from processes import ENDS_WITH_US
 from aliengo_policy.bringup import main as bringup_main
 from aliengo_policy.graph import REAL_ARGUMENTS, GraphSettings, real_graph
 from aliengo_policy.policy_file import prepare_policy
+from aliengo_policy.scenario import Segment, script_for
 
 HERE = "test/repository/test_readme_commands.py"
 EXERCISED = {
@@ -117,9 +118,9 @@ def test_who_runs_a_command_exists(pattern: str, by: str) -> None:
 
 def started(
     command: str, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> tuple[GraphSettings, str, bool]:
-    """What a `make sim` command asks the bring-up for: settings, kind of policy, interactive."""
-    asked: list[tuple[GraphSettings, str, bool]] = []
+) -> tuple[GraphSettings, tuple[Segment, ...], bool]:
+    """What a `make sim` command asks the bring-up for: settings, script, interactive."""
+    asked: list[tuple[GraphSettings, tuple[Segment, ...], bool]] = []
 
     def run_sim(*arguments: Any) -> int:
         asked.append(arguments)
@@ -148,7 +149,7 @@ def test_make_sim_starts_what_it_is_asked_for(
 ) -> None:
     """What the bring-up then does, the tests named in EXERCISED show."""
     found = started(printed(command), ROOT / "models", monkeypatch)
-    assert (Path(found[0].policy).stem, *found[1:]) == (kind, kind, interactive)
+    assert (Path(found[0].policy).stem, *found[1:]) == (kind, script_for(kind), interactive)
 
 
 def test_a_clone_is_enough(tmp_path: Path) -> None:
@@ -268,8 +269,9 @@ def test_training_as_printed_ends_in_a_policy(
     run(printed("python training/scripts/export.py *"), checkout)
     run(printed("python training/scripts/evaluate.py *"), checkout, SHORT_EVALUATION)
     assert (checkout / "logs/evaluation/mine/table.md").is_file()
-    settings, kind, _ = started(printed("make sim POLICY=mine"), checkout / "models", monkeypatch)
-    assert (settings.policy, kind) == (str(checkout / "models/mine.onnx"), "residual")
+    settings, script, _ = started(printed("make sim POLICY=mine"), checkout / "models", monkeypatch)
+    assert settings.policy == str(checkout / "models/mine.onnx")
+    assert script == script_for("residual")
 
 
 @pytest.mark.parametrize("name", ["base", "residual"])
