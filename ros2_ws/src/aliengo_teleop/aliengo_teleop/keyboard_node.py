@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_description.middleware import avoid_shared_memory
-from aliengo_teleop.keyboard import HELP, KeyboardPad
+from aliengo_teleop.keyboard import ESTOP, HELP, KeyboardPad
 
 PERIOD_S = 0.02
 
@@ -53,7 +54,7 @@ class KeyboardNode(Node):
             if ready:
                 # Not sys.stdin.read: its buffer would hide further keys from select.
                 keys = os.read(sys.stdin.fileno(), 64).decode(errors="ignore")
-                if not keys or "x" in keys:
+                if not keys or ("x" in keys and ESTOP not in keys):
                     return
                 for key in keys:
                     self._pad.press(key, time.monotonic())
@@ -74,6 +75,10 @@ def main() -> None:
             node.run()
     except KeyboardInterrupt:
         pass
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any moment, also in the middle of a publish().
+        if rclpy.ok():
+            raise
     finally:
         node.destroy_node()
         rclpy.try_shutdown()

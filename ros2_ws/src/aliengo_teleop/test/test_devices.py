@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from aliengo_teleop.gamepad import AxisRange, GamepadError, GamepadState, open_gamepad
-from aliengo_teleop.keyboard import AXES, BUTTONS, KeyboardPad
+from aliengo_teleop.keyboard import AXES, BUTTONS, ESTOP_HOLD_S, KeyboardPad
 from aliengo_teleop.parameters import PARAMETERS, make_config
 
 PROFILES = sorted((Path(__file__).parents[4] / "config" / "teleop").glob("*.yaml"))
@@ -43,14 +43,44 @@ def test_an_unknown_key_lets_go(key):
     assert pressed(pad, 0.1) == set()
 
 
-def test_space_is_the_estop_and_is_reported_once():
+def test_space_is_the_estop_and_is_in_many_messages():
     pad = KeyboardPad()
     pad.press("w", 0.0)
     pad.press(" ", 0.1)
-    axes, buttons = pad.read(0.1)
-    assert axes == [0.0, 0.0, 0.0]
-    assert [name for name, value in zip(BUTTONS, buttons, strict=True) if value] == ["estop"]
-    assert pressed(pad, 0.12) == set()
+    pad.press("w", 0.12)
+    for tick in range(14):
+        now = 0.12 + 0.02 * tick
+        assert pad.read(now)[0] == [0.0, 0.0, 0.0]
+        assert pressed(pad, now) == {"estop"}
+    assert pressed(pad, 0.1 + ESTOP_HOLD_S) == set()
+
+
+def test_a_mode_is_requested_once():
+    pad = KeyboardPad()
+    pad.press("3", 0.0)
+    assert pressed(pad, 0.0) == {"walk"}
+    assert pressed(pad, 0.02) == set()
+
+
+@pytest.mark.parametrize(
+    "sequence", ["\x1b[A", "\x1b[3~", "\x1b[15~", "\x1bOP", "\x1b[[A", "\x1bw"]
+)
+@pytest.mark.parametrize("delay", [0.0, 0.02])
+def test_an_arrow_or_function_key_is_one_unknown_key(sequence, delay):
+    pad = KeyboardPad()
+    pad.press("w", 0.0)
+    for i, character in enumerate(sequence):
+        pad.press(character, 0.1 + (delay if i else 0.0))
+    assert pressed(pad, 0.13) == set()
+    pad.press("w", 0.3)
+    assert pressed(pad, 0.3) == {"enable"}
+
+
+def test_the_estop_is_heard_among_the_characters_of_an_arrow_key():
+    pad = KeyboardPad()
+    for character in "\x1b[A ":
+        pad.press(character, 0.0)
+    assert pressed(pad, 0.0) == {"estop"}
 
 
 def test_gamepad_events_become_joy_in_the_order_of_event_codes():
