@@ -112,7 +112,8 @@ class JoyMapper:
 
     Requests fire once, on the message that completes their chord. A chord that is part of a
     larger completed chord stays silent (A alone does not fire while L2+A does), and buttons
-    that are already held when the device appears do not fire.
+    that are already held when the device appears do not fire, but for the e-stop: whoever holds
+    it wants it, even if the message of the press was lost.
     """
 
     def __init__(self, mapping: JoyMapping) -> None:
@@ -121,7 +122,7 @@ class JoyMapper:
         self._held: frozenset[str] | None = None
 
     def reset(self) -> None:
-        """Forgets the device, as after a time-out: held buttons must be pressed anew."""
+        """Forgets the device, as after a time-out: buttons must be pressed anew, bar the e-stop."""
         self._held = None
 
     def read(self, axes: Sequence[float], buttons: Sequence[int]) -> JoyReading:
@@ -153,7 +154,7 @@ class JoyMapper:
         )
         before, self._held = self._held, held
         if before is None:
-            return ()
+            return ("estop",) if "estop" in held else ()
         return tuple(name for name in REQUESTS if name in held - before)
 
 

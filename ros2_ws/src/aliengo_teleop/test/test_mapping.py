@@ -68,8 +68,13 @@ def test_the_larger_chord_silences_the_smaller():
     assert mapper.read([], [0, 0, 1, 1]).requests == ("estop",)
 
 
-def test_buttons_held_at_the_first_message_do_not_fire():
-    assert JoyMapper(mapping()).read([], [0, 0, 1, 1]).requests == ()
+def test_of_what_is_held_at_the_first_message_only_the_estop_fires():
+    assert JoyMapper(mapping()).read([], [0, 0, 1, 0]).requests == ()
+    mapper = JoyMapper(mapping())
+    assert mapper.read([], [0, 0, 1, 1]).requests == ("estop",)
+    assert mapper.read([], [0, 0, 1, 1]).requests == ()
+    mapper.reset()
+    assert mapper.read([], [0, 0, 1, 1]).requests == ("estop",)
 
 
 @pytest.mark.parametrize(
