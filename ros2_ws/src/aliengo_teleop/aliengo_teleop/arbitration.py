@@ -40,16 +40,18 @@ class _Input:
     stamp: float
     enabled: bool
     velocity: Velocity
+    credit_s: float
 
 
 class Arbiter:
     """Keeps the last command of every source and picks one."""
 
-    def __init__(self, timeouts_s: Mapping[str, float]) -> None:
+    def __init__(self, timeouts_s: Mapping[str, float], stall_credit_s: float = 0.0) -> None:
         """Creates an arbiter in which no source has spoken yet.
 
         Args:
             timeouts_s: Age at which the command of each source in `PRIORITY` is stale [s].
+            stall_credit_s: Most time that `forgive` may take off one command's age [s].
 
         Raises:
             ValueError: If a source is missing or unknown, or a time-out is not positive.
@@ -60,6 +62,7 @@ class Arbiter:
             if not timeout > 0.0:
                 raise ValueError(f"the time-out of {source!r} is {timeout} s; it must be > 0")
         self._timeouts = dict(timeouts_s)
+        self._stall_credit_s = stall_credit_s
         self._inputs: dict[str, _Input] = {}
         self.estopped = False
 
@@ -74,15 +77,16 @@ class Arbiter:
         """
         if source not in self._timeouts:
             raise ValueError(f"unknown source {source!r}; known are {list(PRIORITY)}")
-        self._inputs[source] = _Input(now, enabled, velocity)
+        self._inputs[source] = _Input(now, enabled, velocity, self._stall_credit_s)
+
+    def is_stale(self, source: str, now: float) -> bool:
+        """Whether the source has said nothing for longer than its time-out, or nothing at all."""
+        data = self._inputs.get(source)
+        return data is None or now - data.stamp > self._timeouts[source]
 
     def decide(self, now: float) -> Decision:
         """Picks the source that drives at monotonic time `now` [s]."""
-        stale = {
-            source
-            for source, data in self._inputs.items()
-            if now - data.stamp > self._timeouts[source]
-        }
+        stale = {source for source in self._inputs if self.is_stale(source, now)}
         lost = tuple(s for s in PRIORITY if s in stale and self._inputs[s].enabled)
         if self.estopped:
             return Decision(ESTOP, lost=lost)
@@ -92,10 +96,16 @@ class Arbiter:
                 return Decision(source, data.velocity, lost)
         return Decision(NONE, lost=lost)
 
-    def shift(self, seconds: float) -> None:
-        """Takes all commands for younger by `seconds`."""
+    def forgive(self, seconds: float) -> None:
+        """Takes all commands for younger by `seconds`, up to what is left of their credit.
+
+        Only the next message of a source renews its credit: a dead one is noticed after at most
+        its time-out plus the credit, however often this process is held up.
+        """
         for data in self._inputs.values():
-            data.stamp += seconds
+            granted = min(seconds, data.credit_s)
+            data.stamp += granted
+            data.credit_s -= granted
 
     def forget(self, source: str) -> None:
         """Drops what a source said last, once its loss has been dealt with."""

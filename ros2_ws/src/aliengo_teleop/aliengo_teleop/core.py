@@ -12,11 +12,7 @@ from aliengo_teleop.arbitration import ESTOP, NONE, Arbiter
 from aliengo_teleop.limits import CommandLimiter, CommandLimits
 from aliengo_teleop.mapping import JoyMapper, JoyMapping, JoyReading, Velocity
 
-__all__ = ["MODES", "Output", "Teleop", "TeleopConfig"]
-
-MODES = ("stand_up", "stand", "walk", "sit_down", "damping")
-"""Requests that are passed on as modes of the policy node."""
-
+__all__ = ["STALL_S", "Output", "Teleop", "TeleopConfig"]
 
 PROMPT_PERIOD_S = 0.02
 """Changes of a stick are passed on at once, but no more often than this [s]."""
@@ -27,7 +23,7 @@ STALL_S = 0.06
 
 @dataclass(frozen=True)
 class TeleopConfig:
-    """Everything that the parameters of the teleop node set.
+    """What the teleoperation logic is told; `parameters.make_config` fills it from parameters.
 
     Attributes:
         mappings: For each joystick source (`remote`, `joystick`) its mapping.
@@ -40,7 +36,8 @@ class TeleopConfig:
         estop_hold_s: A reset is believed no earlier than this after the e-stop [s], so that a
             bridge state that was already under way does not undo it.
         stall_credit_s: When this process itself is held up for longer than `STALL_S`, sources
-            are not blamed for up to this time [s]; what follows `cmd_vel` has its own time-out.
+            are not blamed for up to this time between two of their messages [s]; what follows
+            `cmd_vel` has its own time-out.
     """
 
     mappings: Mapping[str, JoyMapping]
@@ -88,11 +85,10 @@ class Teleop:
         """Starts with no operator present."""
         self._config = config
         self._mappers = {source: JoyMapper(m) for source, m in config.mappings.items()}
-        self._joy_stamps: dict[str, float] = {}
         self._readings: dict[str, JoyReading] = {}
         self._last_prompt = float("-inf")
         self._needs_release: set[str] = set()
-        self._arbiter = Arbiter(config.timeouts_s)
+        self._arbiter = Arbiter(config.timeouts_s, config.stall_credit_s)
         self._limiter = CommandLimiter(config.limits)
         self._pending = _Pending()
         self._last_tick: float | None = None
@@ -121,10 +117,9 @@ class Teleop:
         """
         self._absorb_stall(now)
         mapper = self._mappers[source]
-        if now - self._joy_stamps.get(source, float("-inf")) > self._config.timeouts_s[source]:
+        if self._arbiter.is_stale(source, now):
             mapper.reset()
             self._needs_release.add(source)
-        self._joy_stamps[source] = now
         reading = mapper.read(axes, buttons)
         if not reading.enabled or not self._config.mappings[source].require_enable_button:
             self._needs_release.discard(source)
@@ -145,11 +140,9 @@ class Teleop:
         self._arbiter.update(source, velocity, True, now)
 
     def on_estop(self, pressed: bool, now: float) -> None:
-        """Follows the `estop` topic: someone else pressed it, or it was released."""
+        """Follows the `estop` topic; a release changes nothing, only the bridge's reset does."""
         if pressed:
             self._latch_estop(now)
-        elif now - self._estop_stamp >= self._config.estop_hold_s:
-            self._arbiter.estopped = False
 
     def on_reset_required(self, required: bool, now: float) -> None:
         """Follows the bridge: an e-stop ends when the bridge no longer asks for a reset."""
@@ -186,12 +179,10 @@ class Teleop:
 
     def _absorb_stall(self, now: float) -> None:
         # Called at every input and at every tick, that is, at least once per period.
-        stall = now - self._last_call
+        stall = now - self._last_call - STALL_S
         self._last_call = now
-        if STALL_S < stall <= STALL_S + self._config.stall_credit_s:
-            self._arbiter.shift(stall)
-            for source in self._joy_stamps:
-                self._joy_stamps[source] += stall
+        if stall > 0.0:
+            self._arbiter.forgive(stall)
 
     def _request(self, request: str, now: float) -> None:
         if request == "estop":

@@ -7,13 +7,22 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_description.middleware import avoid_shared_memory
-from aliengo_description.scheduling import OPERATOR, raise_priority
+from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.gamepad import GamepadError, open_gamepad
+from aliengo_teleop.parameters import (
+    GAMEPAD_PARAMETERS,
+    Parameter,
+    check_ranges,
+    refuse_unknown,
+)
 
 
 class GamepadNode(Node):
@@ -24,22 +33,24 @@ class GamepadNode(Node):
 
         Raises:
             GamepadError: If there is no gamepad.
+            ParameterException: If a parameter has the wrong type.
+            ValueError: If a parameter is unknown or out of bounds.
         """
         super().__init__("gamepad")
-        device = self._declare("device", "", "device file; empty = the first gamepad")
-        rate = self._declare("rate_hz", 50.0, "rate of joy [Hz]")
-        priority = self._declare("realtime_priority", OPERATOR, "SCHED_FIFO where permitted")
-        self._device, self._state = open_gamepad(device)
+        values = {parameter.name: self._declare(parameter) for parameter in GAMEPAD_PARAMETERS}
+        refuse_unknown(name for name in self._parameter_overrides if not self.has_parameter(name))
+        check_ranges(GAMEPAD_PARAMETERS, values)
+        self._device, self._state = open_gamepad(values["device"])
         self.get_logger().info(f"reading {self._device.name} at {self._device.path}")
         self._joy_out = self.create_publisher(Joy, "joy", qos_profile_sensor_data)
         # The node's own clock is the wall clock: set back, it would stop the timers.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / rate, self._publish, clock=steady)
-        self.get_logger().info(raise_priority(priority))
+        self.create_timer(1.0 / values["rate_hz"], self._publish, clock=steady)
+        self.get_logger().info(raise_priority(values["realtime_priority"]))
 
-    def _declare(self, name: str, default: object, description: str) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
+    def _declare(self, parameter: Parameter) -> Any:
+        descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
+        return self.declare_parameter(parameter.name, parameter.default, descriptor).value
 
     def _publish(self) -> None:
         try:
@@ -61,11 +72,20 @@ def main() -> None:
     avoid_shared_memory()
     rclpy.init()
     try:
-        rclpy.spin(GamepadNode())
+        node = GamepadNode()
+    except (GamepadError, ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"gamepad: {error}") from error
+    try:
+        rclpy.spin(node)
     except GamepadError as error:
-        raise SystemExit(str(error)) from error
-    except KeyboardInterrupt:
+        raise SystemExit(f"gamepad: {error}") from error
+    except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any moment, also in the middle of a publish().
+        if rclpy.ok():
+            raise
     finally:
         rclpy.try_shutdown()
 

@@ -42,11 +42,6 @@ class CommandLimiter:
         self._velocity = Velocity()
         self._stop_rates: Velocity | None = None
 
-    @property
-    def velocity(self) -> Velocity:
-        """The last command given out."""
-        return self._velocity
-
     def drive(self, target: Velocity, dt: float) -> Velocity:
         """Moves towards `target` for `dt` seconds and returns the new command."""
         self._stop_rates = None

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aliengo_description.scheduling import OPERATOR
-from aliengo_teleop.core import TeleopConfig
+from aliengo_teleop.arbitration import PRIORITY
+from aliengo_teleop.core import STALL_S, TeleopConfig
 from aliengo_teleop.limits import CommandLimits
 from aliengo_teleop.mapping import REQUESTS, JoyMapping, Velocity
 
-__all__ = ["NO_BUTTONS", "PARAMETERS", "Parameter", "make_config"]
+__all__ = [
+    "GAMEPAD_PARAMETERS",
+    "NO_BUTTONS",
+    "PARAMETERS",
+    "Parameter",
+    "check_ranges",
+    "make_config",
+    "refuse_unknown",
+]
 
 NO_BUTTONS = [-1]
 """Means "not mapped"; ROS cannot tell the type of an empty list."""
 
 
 class Parameter(NamedTuple):
-    """One ROS parameter: its name, default, and what it means."""
+    """One ROS parameter: its name, default, what it means, and the bounds of a number."""
 
     name: str
     default: Any
     description: str
+    low: float = -math.inf
+    high: float = math.inf
 
 
 def _joystick(prefix: str, defaults: Mapping[str, Any]) -> list[Parameter]:
@@ -79,24 +91,64 @@ _REMOTE = {
 PARAMETERS: tuple[Parameter, ...] = (
     *_joystick("", {}),
     *_joystick("remote.", _REMOTE),
-    Parameter("max_velocity.vx", 3.0, "limit of |vx| from any source [m/s]"),
-    Parameter("max_velocity.vy", 1.5, "limit of |vy| from any source [m/s]"),
-    Parameter("max_velocity.wz", 3.14, "limit of |wz| from any source [rad/s]"),
-    Parameter("max_acceleration.vx", 2.5, "limit of |d vx/dt| while driving [m/s^2]"),
-    Parameter("max_acceleration.vy", 2.0, "limit of |d vy/dt| while driving [m/s^2]"),
-    Parameter("max_acceleration.wz", 6.0, "limit of |d wz/dt| while driving [rad/s^2]"),
-    Parameter("stop_time_s", 0.2, "time to zero after the dead man is released [s]"),
-    Parameter("timeout.remote", 0.2, "age at which the remote is lost [s]"),
-    Parameter("timeout.joystick", 0.2, "age at which the joystick is lost [s]"),
-    Parameter("timeout.web", 0.25, "age at which the browser's command is stale [s]"),
-    Parameter("timeout.navigation", 0.25, "age at which a planner's command is stale [s]"),
-    Parameter("stand_after_lost_s", 1.0, "then mode stand, if the joystick stays lost; 0 = never"),
-    Parameter("idle_publish_s", 0.5, "zeros are published this long after the last source"),
+    Parameter("max_velocity.vx", 3.0, "limit of |vx| from any source [m/s]", 0.05, 10.0),
+    Parameter("max_velocity.vy", 1.5, "limit of |vy| from any source [m/s]", 0.05, 10.0),
+    Parameter("max_velocity.wz", 3.14, "limit of |wz| from any source [rad/s]", 0.05, 10.0),
+    Parameter("max_acceleration.vx", 2.5, "limit of |d vx/dt| when driving [m/s^2]", 0.1, 100.0),
+    Parameter("max_acceleration.vy", 2.0, "limit of |d vy/dt| when driving [m/s^2]", 0.1, 100.0),
+    Parameter("max_acceleration.wz", 6.0, "limit of |d wz/dt| when driving [rad/s^2]", 0.1, 100.0),
+    Parameter("stop_time_s", 0.2, "time to zero after the dead man is released [s]", 0.0, 2.0),
+    Parameter("timeout.remote", 0.2, "age at which the remote is lost [s]", 0.05, 2.0),
+    Parameter("timeout.joystick", 0.2, "age at which the joystick is lost [s]", 0.05, 2.0),
+    Parameter("timeout.web", 0.25, "age at which the browser's command is stale [s]", 0.05, 2.0),
+    Parameter("timeout.navigation", 0.25, "the same for a planner's command [s]", 0.05, 2.0),
+    Parameter(
+        "stand_after_lost_s", 1.0, "then mode stand, if the joystick stays lost; 0 = never", 0, 60
+    ),
+    Parameter("idle_publish_s", 0.5, "zeros are published so long after the last source", 0, 60),
     Parameter("use_stamped", False, "cmd_vel and its inputs are TwistStamped instead of Twist"),
     Parameter("frame_id", "base_link", "frame of a TwistStamped"),
-    Parameter("rate_hz", 50.0, "rate of cmd_vel [Hz]"),
-    Parameter("realtime_priority", OPERATOR, "SCHED_FIFO where permitted, below the policy's"),
+    # Slower, each period would look like a stall of this process.
+    Parameter("rate_hz", 50.0, "rate of cmd_vel [Hz]", 1.0 / STALL_S, 500.0),
+    Parameter("realtime_priority", OPERATOR, "SCHED_FIFO where permitted, 0 = none", 0, 90),
 )
+
+
+GAMEPAD_PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("device", "", "device file; empty = the first gamepad"),
+    Parameter("rate_hz", 50.0, "rate of joy [Hz]", 10.0, 1000.0),
+    Parameter("realtime_priority", OPERATOR, "SCHED_FIFO where permitted, 0 = none", 0, 90),
+)
+"""Of the gamepad node, which is given the same files as the teleop node."""
+
+
+def check_ranges(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> None:
+    """Refuses numbers that are not finite or out of bounds.
+
+    Raises:
+        ValueError: Naming the parameter, its value and what is allowed.
+    """
+    for name, default, _, low, high in parameters:
+        value = values[name]
+        if type(default) not in (int, float) or (math.isfinite(value) and low <= value <= high):
+            continue
+        bounds = f"{low:g} to {high:g}" if math.isfinite(high - low) else "a finite number"
+        raise ValueError(f"parameter {name} is {value}; allowed is {bounds}")
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Refuses parameters that neither the teleop nor the gamepad node has.
+
+    Args:
+        names: Of what was given on the command line and in files.
+
+    Raises:
+        ValueError: Naming the unknown ones and all that are known.
+    """
+    known = sorted({p.name for p in (*PARAMETERS, *GAMEPAD_PARAMETERS)})
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"unknown parameter {', '.join(unknown)}; known are: {', '.join(known)}")
 
 
 def make_config(values: Mapping[str, Any]) -> TeleopConfig:
@@ -108,6 +160,7 @@ def make_config(values: Mapping[str, Any]) -> TeleopConfig:
     Raises:
         ValueError: If a value is impossible; the message names it.
     """
+    check_ranges(PARAMETERS, values)
     return TeleopConfig(
         mappings={
             "joystick": _mapping("", values),
@@ -118,10 +171,7 @@ def make_config(values: Mapping[str, Any]) -> TeleopConfig:
             acceleration=_velocity("max_acceleration", values),
             stop_time_s=values["stop_time_s"],
         ),
-        timeouts_s={
-            source: values[f"timeout.{source}"]
-            for source in ("remote", "joystick", "web", "navigation")
-        },
+        timeouts_s={source: values[f"timeout.{source}"] for source in PRIORITY},
         stand_after_lost_s=values["stand_after_lost_s"],
         idle_publish_s=values["idle_publish_s"],
     )

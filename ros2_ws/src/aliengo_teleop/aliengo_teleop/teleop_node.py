@@ -17,6 +17,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
@@ -30,7 +31,7 @@ from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
-from aliengo_teleop.parameters import PARAMETERS, make_config
+from aliengo_teleop.parameters import PARAMETERS, make_config, refuse_unknown
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -39,11 +40,17 @@ class TeleopNode(Node):
     """Connects `Teleop` to topics."""
 
     def __init__(self) -> None:
-        """Declares the parameters and opens all topics."""
+        """Declares the parameters and opens all topics.
+
+        Raises:
+            ParameterException: If a parameter has the wrong type.
+            ValueError: If a parameter is unknown or its value impossible.
+        """
         super().__init__("teleop")
-        for name, default, description in PARAMETERS:
-            descriptor = ParameterDescriptor(description=description, read_only=True)
-            self.declare_parameter(name, default, descriptor)
+        for parameter in PARAMETERS:
+            descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
+            self.declare_parameter(parameter.name, parameter.default, descriptor)
+        refuse_unknown(name for name in self._parameter_overrides if not self.has_parameter(name))
         values = {p.name: self.get_parameter(p.name).value for p in PARAMETERS}
         self._teleop = Teleop(make_config(values))
         self._stamped: bool = values["use_stamped"]
@@ -142,15 +149,21 @@ class TeleopNode(Node):
 
     def _on_reset(self, future: Future[Any]) -> None:
         response = future.result()
-        if response is not None:
-            self.get_logger().info(f"bridge/reset_fault: {response.message}")
+        if response is None:
+            return
+        log = self.get_logger().info if response.success else self.get_logger().warning
+        log(f"bridge/reset_fault: {response.message}")
 
 
 def main() -> None:
     """Runs the node until it is shut down."""
     avoid_shared_memory()
     rclpy.init()
-    node = TeleopNode()
+    try:
+        node = TeleopNode()
+    except (ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"teleop: {error}") from error
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -5,7 +5,7 @@ import pytest
 from aliengo_teleop.arbitration import PRIORITY, Arbiter
 from aliengo_teleop.core import Teleop
 from aliengo_teleop.mapping import Velocity
-from aliengo_teleop.parameters import PARAMETERS, make_config
+from aliengo_teleop.parameters import PARAMETERS, make_config, refuse_unknown
 
 ZERO = pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
 PERIOD = 0.02
@@ -134,19 +134,60 @@ def test_navigation_that_falls_silent_stops_without_a_mode_request():
 
 
 def test_an_estop_button_latches_until_the_bridge_is_reset():
-    teleop = Operator(**{"buttons.estop": [1, 6]})
-    teleop.run(0.1)
-    teleop.run(0.1, vx=0.0)
-    teleop.now += PERIOD
-    teleop.joy(buttons=(1, 6))
-    output = teleop.teleop.tick(teleop.now)
-    assert (output.source, output.estop, output.modes) == ("estop", True, ("damping",))
-    teleop.teleop.on_reset_required(False, teleop.now)
-    assert teleop.run(1.0, vx=1.0, buttons=(4,)).source == "estop"
-    teleop.teleop.on_reset_required(False, teleop.now)
-    assert teleop.run(0.1, vx=1.0, buttons=(4,)).source == "none"
-    teleop.run(0.1, vx=0.0)
-    assert teleop.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"
+    operator = Operator(**{"buttons.estop": [1, 6], "buttons.reset": [6, 7]})
+    teleop, faulty = operator.teleop, False
+
+    def run(seconds, **joy):
+        # The bridge latches a fault at the e-stop, resets it when asked, and tells all the time.
+        nonlocal faulty
+        seen = []
+        for _ in range(round(seconds / PERIOD)):
+            seen.append(operator.run(PERIOD, **joy))
+            if seen[-1].estop:
+                faulty = True
+                teleop.on_estop(True, operator.now)  # its own message comes back to it
+            elif seen[-1].reset:
+                faulty = False
+            teleop.on_reset_required(faulty, operator.now)
+        return seen
+
+    run(0.1, vx=0.0)
+    pressed = run(0.1, buttons=(1, 6))
+    assert [output.estop for output in pressed] == [True, False, False, False, False]
+    assert pressed[0].modes == ("damping",)
+    teleop.on_estop(False, operator.now)
+    assert {output.source for output in run(3.0, vx=1.0, buttons=(4,))} == {"estop"}
+    teleop.on_estop(False, operator.now)
+    assert run(0.1, vx=0.0)[-1].source == "estop"
+    assert [output.reset for output in run(0.1, buttons=(6, 7))].count(True) == 1
+    assert run(0.1, vx=0.0)[-1].source == "none"
+    assert run(0.1, vx=1.0, buttons=(4,))[-1].source == "joystick"
+
+
+def test_a_bridge_state_from_before_the_estop_does_not_end_it():
+    operator = Operator()
+    operator.teleop.on_estop(True, operator.now)
+    operator.teleop.on_reset_required(False, operator.now + 0.1)
+    assert operator.run(0.2).source == "estop"
+
+
+def test_an_estop_chord_that_arrives_after_a_gap_stops():
+    operator = Operator(**{"buttons.estop": [1, 6]})
+    operator.run(0.1, vx=0.0)
+    operator.run(1.0)
+    assert operator.run(PERIOD, buttons=(1, 6)).estop
+
+
+def test_a_dead_man_held_through_the_estop_must_be_released():
+    operator = Operator()
+    operator.run(0.1, vx=0.0)
+    operator.run(0.1, vx=1.0, buttons=(4,))
+    operator.teleop.on_estop(True, operator.now)
+    operator.run(1.0, vx=1.0, buttons=(4,))
+    operator.teleop.on_reset_required(False, operator.now)
+    assert operator.run(0.1, vx=1.0, buttons=(4,)).source == "none"
+    operator.run(0.1, vx=0.0)
+    assert operator.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"
 
 
 def test_an_estop_of_somebody_else_is_followed(driving):
@@ -184,3 +225,44 @@ def test_a_long_stall_counts_in_full(driving):
 def test_a_stall_does_not_keep_a_dead_joystick_alive(driving):
     driving.now += 0.25
     assert driving.run(0.24).velocity == ZERO
+
+
+@pytest.mark.parametrize("gap", [0.07, 0.1, 0.3])
+def test_stalls_in_a_row_keep_nobody_alive_for_longer_than_one_credit(driving, gap):
+    silent = driving.now
+    while driving.output.velocity != Velocity():
+        driving.now += gap
+        driving.output = driving.teleop.tick(driving.now)
+        assert driving.now - silent < 0.2 + 0.25 + gap
+
+
+def test_a_message_renews_the_credit_of_its_own_source_only(driving):
+    for _ in range(10):
+        driving.teleop.on_velocity("navigation", Velocity(0.5, 0.0, 0.0), driving.now)
+        driving.now += 0.1
+        driving.output = driving.teleop.tick(driving.now)
+    assert driving.output.source == "navigation"
+
+
+def test_a_stalled_process_still_follows_a_living_joystick(driving):
+    for _ in range(10):
+        driving.now += 0.25
+        driving.joy(vx=1.0, buttons=(4,))
+        assert driving.teleop.tick(driving.now).source == "joystick"
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, 10.0, -50.0, float("nan"), float("inf")])
+def test_an_impossible_rate_is_refused_with_its_range(rate_hz):
+    with pytest.raises(ValueError, match=rf"rate_hz is {rate_hz}; allowed is 16\.6667 to 500"):
+        Operator(rate_hz=rate_hz)
+
+
+def test_numbers_must_be_finite():
+    with pytest.raises(ValueError, match=r"scale_linear\.x is nan; allowed is a finite number"):
+        Operator(**{"scale_linear.x": float("nan")})
+
+
+def test_an_unknown_parameter_is_named_with_the_known_ones():
+    refuse_unknown(["rate_hz", "device"])  # files are shared with the gamepad node
+    with pytest.raises(ValueError, match=r"parameter enable_buton; known are: .*enable_button, "):
+        refuse_unknown(["rate_hz", "enable_buton"])

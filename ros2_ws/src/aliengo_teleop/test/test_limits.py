@@ -31,8 +31,8 @@ def test_no_input_breaks_the_limits(targets, dt):
 def test_a_target_is_reached_after_velocity_over_acceleration():
     limiter = CommandLimiter(LIMITS)
     for _ in range(40):
-        limiter.drive(Velocity(2.0, 0.0, 0.0), 0.02)
-    assert limiter.velocity.vx == pytest.approx(2.0)
+        command = limiter.drive(Velocity(2.0, 0.0, 0.0), 0.02)
+    assert command.vx == pytest.approx(2.0)
 
 
 def test_a_stop_keeps_the_direction_and_ends_after_the_stop_time():
