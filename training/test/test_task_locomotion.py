@@ -94,10 +94,30 @@ def test_a_robot_on_its_side_has_fallen_and_starts_anew_on_its_feet() -> None:
 
 def test_a_state_that_is_not_finite_ends_the_episode() -> None:
     task = make_task()
+    before = task.style_state.clone()
     task.simulator.joint_velocities[2, 5] = float("nan")
     task.finish_step()
     assert task.terminated.tolist() == [False, False, True, False]
     assert torch.isfinite(task.observation).all()
+    assert task.reward[2].item() == -task.config.reward.termination
+    assert torch.isfinite(task.reward).all()
+    assert torch.equal(task.final_style_state[2], before[2])
+    assert torch.isfinite(task.final_style_state).all()
+    statistics = task.pop_statistics()
+    assert statistics["invalid_states"] == 1.0
+    assert all(math.isfinite(value) for value in statistics.values()), statistics
+
+
+@pytest.mark.parametrize("name", ["base_quaternion", "base_linear_velocity_w", "joint_torques"])
+def test_an_infinite_number_anywhere_in_the_state_costs_no_more_than_a_fall(name: str) -> None:
+    task = make_task()
+    getattr(task.simulator, name)[1, 0] = float("inf")
+    task.finish_step()
+    assert task.terminated.tolist() == [False, True, False, False]
+    assert task.reward[1].item() == -task.config.reward.termination
+    assert torch.isfinite(task.reward_terms).all()
+    task.step(torch.zeros(4, 12))
+    assert not task.terminated.any()
 
 
 def test_episodes_time_out_without_counting_as_falls() -> None:

@@ -51,6 +51,9 @@ class LocomotionTask:
         final_style_state: (N, 36) style features after the last step, before its resets.
         gait_speed: (N,) commanded speed that the style is conditioned on [m/s].
         reward_terms: (len(reward_names),) sums of the weighted terms' batch means since the last `pop_statistics`.
+
+    A robot whose physics is no longer finite has terminated like one that fell: its reward is that of the
+    termination alone, its `final_style_state` the last finite one.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class LocomotionTask:
         self.episode_steps = torch.zeros(count, dtype=torch.int64, device=device)
         self._push_remaining_s = torch.zeros(count, device=device)
         self.reward_terms = torch.zeros(len(self.reward_names), device=device)
-        self._statistics = torch.zeros(4, device=device)
+        self._statistics = torch.zeros(5, device=device)
 
     def reset_all(self, spread_episodes: bool = True) -> None:
         """Start every episode anew.
@@ -144,16 +147,14 @@ class LocomotionTask:
         feet_w = self._in_world(feet)
         knee_heights = self._in_world(knees)[..., 2]
         up = vertical_in_body(sim.base_quaternion)
-        self.terminated.copy_(self._fallen(up, knee_heights))
+        invalid = self._invalid()
+        self.terminated.copy_(self._fallen(up, knee_heights) | invalid)
         self.timed_out.copy_((self.episode_steps >= self.max_episode_steps) & ~self.terminated)
         foot_speed = (feet_w - self._previous_feet_w)[..., :2].norm(dim=-1) / self._period
-        terms = self._rewards.terms(self._signals(up, foot_speed))
-        # Clipped at zero so that early in training, when penalties prevail, falling does not pay; a fall always costs.
-        fall = terms[:, -1] if self.reward_names and self.reward_names[-1] == "termination" else 0.0
-        self.reward.copy_((terms.sum(-1) - fall).clamp(min=0.0) + fall)
-        self.reward_terms.add_(terms.mean(0))
-        self.final_style_state.copy_(style_state(sim.joint_positions, feet, sim.joint_velocities))
-        self._count()
+        self._reward(self._rewards.terms(self._signals(up, foot_speed)), invalid)
+        style = style_state(sim.joint_positions, feet, sim.joint_velocities)
+        self.final_style_state.copy_(torch.where(invalid.unsqueeze(-1), self.style_state, style))
+        self._count(invalid)
         self._reset(self.terminated | self.timed_out)
         self._push()
         self._observe()
@@ -162,8 +163,8 @@ class LocomotionTask:
         """Means since the last call, then start over (synchronises with the device).
 
         Returns:
-            `episode_length` [steps], `fall_rate` per environment step, `velocity_error` [m/s], and each weighted reward
-            term as `reward/<name>`.
+            `episode_length` [steps], `episodes_ended`, `velocity_error` [m/s], `invalid_states` (episodes that ended
+            because the physics was no longer finite), and each weighted reward term as `reward/<name>`.
         """
         steps = max(1.0, float(self._statistics[3]))
         ended, lengths, error = (float(value) for value in self._statistics[:3])
@@ -171,6 +172,7 @@ class LocomotionTask:
             "episode_length": lengths / max(1.0, ended),
             "episodes_ended": ended,
             "velocity_error": error / steps,
+            "invalid_states": float(self._statistics[4]),
         }
         for name, value in zip(self.reward_names, self.reward_terms.tolist()):
             result[f"reward/{name}"] = value / steps
@@ -178,15 +180,45 @@ class LocomotionTask:
         self._statistics.zero_()
         return result
 
-    def _count(self) -> None:
+    def _reward(self, terms: Tensor, invalid: Tensor) -> None:
+        """Sum the terms (N, K); of an invalid state only the termination counts."""
+        ends = bool(self.reward_names) and self.reward_names[-1] == "termination"
+        others = terms[:, :-1] if ends else terms
+        others = torch.where(invalid.unsqueeze(-1), torch.zeros_like(others), others)
+        # Clipped at zero so that early in training, when penalties prevail, falling does not pay; a fall always costs.
+        self.reward.copy_(others.sum(-1).clamp(min=0.0))
+        if ends:
+            self.reward.add_(terms[:, -1])
+            others = torch.cat([others, terms[:, -1:]], -1)
+        self.reward_terms.add_(others.mean(0))
+
+    def _invalid(self) -> Tensor:
+        """(N,) bool, where anything that the physics returned is not finite."""
+        sim = self.simulator
+        read = [
+            sim.base_position_w,
+            sim.base_quaternion,
+            sim.base_linear_velocity_w,
+            sim.base_angular_velocity_b,
+            sim.joint_positions,
+            sim.joint_velocities,
+            sim.joint_torques,
+            sim.foot_forces,
+            sim.trunk_force.unsqueeze(-1),
+        ]
+        return ~torch.isfinite(torch.cat(read, -1)).all(-1)
+
+    def _count(self, invalid: Tensor) -> None:
         ended = self.terminated | self.timed_out
         sim = self.simulator
         velocity_b = rotate_inverse(sim.base_quaternion, sim.base_linear_velocity_w)
-        error = (velocity_b[:, :2] - self.commands.command[:, :2]).norm(dim=-1).mean()
+        error = (velocity_b[:, :2] - self.commands.command[:, :2]).norm(dim=-1)
+        error = torch.where(invalid, torch.zeros_like(error), error).mean()
         self._statistics[0].add_(ended.sum())
         self._statistics[1].add_((self.episode_steps * ended).sum())
         self._statistics[2].add_(error)
         self._statistics[3].add_(1.0)
+        self._statistics[4].add_(invalid.sum())
 
     def _in_world(self, points_b: Tensor) -> Tensor:
         """Points (N, K, 3) of the base frame in the world."""
@@ -198,13 +230,11 @@ class LocomotionTask:
     def _fallen(self, up: Tensor, knee_heights: Tensor) -> Tensor:
         limits, sim = self.config.reset, self.simulator
         cosine = float(torch.cos(torch.tensor(limits.max_tilt)))
-        invalid = ~torch.isfinite(sim.base_position_w[:, 2] + sim.joint_velocities.sum(-1))
         return (
             (sim.base_position_w[:, 2] < limits.min_height)
             | (up[:, 2] < cosine)
             | (knee_heights.amin(-1) < limits.min_knee_height)
             | (sim.trunk_force > limits.trunk_force)
-            | invalid
         )
 
     def _signals(self, up: Tensor, foot_speed: Tensor) -> Signals:
