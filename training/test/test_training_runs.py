@@ -24,10 +24,15 @@ from aliengo_training.checkpoints import (
 )
 from aliengo_training.cli.train import parse
 from aliengo_training.learning.build import build_runner
+from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.config import ExperimentConfig
-from aliengo_training.learning.runner import NonFiniteError, OnPolicyRunner
+from aliengo_training.learning.distributed import World
+from aliengo_training.learning.finite import NonFiniteError
+from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.motion.files import write_motion
 from aliengo_training.motion.testing import wavy_clip
+from aliengo_training.sim import simulator
+from aliengo_training.sim.mujoco_cpu import MujocoCpuSimulator
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "train.py"
 SMALL = [
@@ -110,6 +115,23 @@ def test_a_resumed_runner_has_all_that_the_saved_one_had(motion: Path, tmp_path:
     first = torch.rand(3)
     resumed.load(tmp_path / "model_3.pt")
     assert torch.equal(first, torch.rand(3)), "the random numbers do not continue"
+
+
+def test_resumed_peers_draw_differently(motion: Path, tmp_path: Path) -> None:
+    runner = make_runner(motion, tmp_path)
+    runner.learn_iteration()
+    runner.save(tmp_path)
+    drawn = []
+    for iteration, rank in ((1, 0), (1, 1), (1, 1), (2, 1)):
+        runner.iteration = iteration
+        runner.save(tmp_path)
+        runner.world = World(rank, 2)
+        runner.load(tmp_path / f"model_{iteration}.pt")
+        runner.world = World()
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] != drawn[1], "two processes draw the same"
+    assert drawn[1] == drawn[2], "not repeatable"
+    assert drawn[1] != drawn[3], "the draws of an earlier iteration come again"
 
 
 def _same(first: Dict[str, Any], second: Dict[str, Any]) -> None:
@@ -209,8 +231,66 @@ def test_a_policy_that_is_not_finite_stops_the_run_and_leaves_its_state(
     ):
         runner.learn(tmp_path, lambda iteration, metrics: None, lambda: False)
     dumped = load_checkpoint(tmp_path / "nonfinite_1.pt")
-    assert torch.isnan(dumped["model"]["actor.0.weight"]).any()
-    assert dumped["joint_positions"].shape == (8, 12)
+    assert torch.isnan(dumped["model"]["actor.0.weight"]).sum() == 1, "the update went on"
+    assert dumped["state"]["joint_positions"].shape == (8, 12)
+
+
+def test_a_rollout_that_is_not_finite_is_dumped_and_not_learned_from(
+    motion: Path, tmp_path: Path
+) -> None:
+    runner = make_runner(motion, tmp_path)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.task.observation[5, 7] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"iteration 1: observation, .*not finite"):
+        runner.learn(tmp_path, lambda iteration, metrics: None, lambda: False)
+    _same(before, runner.model.state_dict())
+    dumped = load_checkpoint(tmp_path / "nonfinite_1.pt")
+    _same(before, dumped["model"])
+    assert dumped["environments"].tolist() == [5]
+    observation = dumped["rollout"]["observation"]
+    assert observation.shape == (4, 1, 45)
+    assert torch.isnan(observation[0, 0]).nonzero().flatten().tolist() == [7]
+    assert torch.isnan(dumped["rollout"]["action"][0]).all()
+    assert dumped["state"]["observation"].shape == (1, 45)
+
+
+def test_losses_that_are_not_finite_leave_the_model_of_before_the_update(
+    motion: Path, tmp_path: Path
+) -> None:
+    runner = make_runner(motion, tmp_path)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.ppo.optimizer.learning_rate.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match=r"learning_rate.* not finite"):
+        runner.learn(tmp_path, lambda iteration, metrics: None, lambda: False)
+    dumped = load_checkpoint(tmp_path / "nonfinite_1.pt")
+    _same(before, dumped["model"])
+    assert dumped["metrics"]["learning_rate"] != dumped["metrics"]["learning_rate"]
+    assert dumped["rollout"]["reward"].shape == (4, 8)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_graphs_are_captured_only_around_physics_that_allows_it(
+    capturable: bool, motion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Recorder(Replayed):
+        def __init__(self, function: Any, device: torch.device, enabled: bool = True) -> None:
+            super().__init__(function, device, enabled)
+            asked.append(enabled)
+
+    for module in ("runner", "ppo", "amp"):
+        monkeypatch.setattr(f"aliengo_training.learning.{module}.Replayed", Recorder)
+    monkeypatch.setattr(MujocoCpuSimulator, "capturable", capturable)
+    make_runner(motion, tmp_path)
+    assert asked == [capturable] * 7
+
+
+def test_only_the_backend_with_a_stream_of_its_own_is_capturable() -> None:
+    root = Path(simulator.__file__).parent
+    claims = {path.stem for path in root.glob("*.py") if "capturable = True" in path.read_text()}
+    assert claims == {"mujoco_warp"}
+    assert not simulator.Simulator.capturable
 
 
 @pytest.mark.parametrize(

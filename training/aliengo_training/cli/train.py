@@ -16,9 +16,9 @@ from aliengo_training.checkpoints import CheckpointError, find_checkpoint, run_f
 from aliengo_training.learning.build import build_runner, find_motions
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
+from aliengo_training.learning.finite import NonFiniteError
 from aliengo_training.learning.logs import MetricsLog, Progress, write_params
 from aliengo_training.learning.memory import fitting_num_envs, free_gpu_bytes
-from aliengo_training.learning.runner import NonFiniteError
 from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 

@@ -66,6 +66,6 @@ def device_of(device: str) -> str:
     return device
 
 
-def seed_everything(seed: int, world: World) -> None:
-    """Seed torch so that every process draws differently but reproducibly."""
-    torch.manual_seed(seed + 1000 * world.rank)
+def seed_everything(seed: int, world: World, iteration: int = 0) -> None:
+    """Seed torch so that every process draws differently but reproducibly, also when resumed at an iteration."""
+    torch.manual_seed(seed + 1000 * world.rank + 1_000_003 * iteration)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -13,7 +13,13 @@ from aliengo_training.checkpoints import load_checkpoint, save_checkpoint
 from aliengo_training.learning.amp import MotionPrior
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.config import ExperimentConfig
-from aliengo_training.learning.distributed import World
+from aliengo_training.learning.distributed import World, seed_everything
+from aliengo_training.learning.finite import (
+    NonFiniteError,
+    bad_metrics,
+    bad_rollout,
+    write_dump,
+)
 from aliengo_training.learning.networks import ActorCritic, gaussian_log_prob
 from aliengo_training.learning.ppo import Ppo
 from aliengo_training.learning.residual import ActorCriticResidual, ResidualRegularizer
@@ -22,10 +28,6 @@ from aliengo_training.sim.simulator import NUM_JOINTS
 from aliengo_training.tasks.locomotion import CRITIC_OBSERVATION_SIZE, LocomotionTask
 from aliengo_training.tasks.observations import OBSERVATION_SIZE
 from aliengo_training.tasks.style import STYLE_STATE_SIZE, StyleReference
-
-
-class NonFiniteError(RuntimeError):
-    """Training produced NaN or infinity; the offending state was written to the file that the message names."""
 
 
 class OnPolicyRunner:
@@ -37,7 +39,7 @@ class OnPolicyRunner:
         config: All hyper-parameters.
         reference: Reference motion; needed where `config.amp.style_weight` is not 0.
         world: Peers.
-        capture: Replay everything as CUDA graphs where there is a GPU.
+        capture: Replay everything as CUDA graphs where there is a GPU and the physics backend allows it.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class OnPolicyRunner:
         self.task, self.model, self.config = task, model, config
         self.world = world or World()
         self.device = task.device
+        capture = capture and task.simulator.capturable
         self.iteration = 0
         self.environment_steps = 0
         self.prior: Optional[MotionPrior] = None
@@ -78,6 +81,7 @@ class OnPolicyRunner:
             capture=capture,
         )
         self._style_sum = torch.zeros((), device=self.device)
+        self._collected_with = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self._act = Replayed(self._act_step, self.device, capture)
         self._observe = Replayed(self._finish_step, self.device, capture)
         self._rewards = Replayed(self._combine_rewards, self.device, capture)
@@ -109,19 +113,28 @@ class OnPolicyRunner:
 
     # -- one iteration -------------------------------------------------------------------------------------------
 
-    def learn_iteration(self) -> Dict[str, float]:
-        """Collect one rollout and learn from it; returns the metrics of the iteration."""
+    def learn_iteration(self, folder: Optional[Path] = None) -> Dict[str, float]:
+        """Collect one rollout and learn from it; returns the metrics of the iteration.
+
+        Args:
+            folder: Run folder for a dump of what is not finite.
+
+        Raises:
+            NonFiniteError: If the rollout, which is then not learned from, or the losses are not finite.
+        """
         schedules = self._regularizer.set_iteration(self.iteration) if self._regularizer else {}
         started = time.perf_counter()
         self._collect()
         self._wait()
         collected = time.perf_counter()
+        self._rewards()
+        for name, value in self.model.state_dict().items():
+            self._collected_with[name].copy_(value)
+        self._refuse(bad_rollout(self.storage), folder, {})
         metrics = self._update()
         self._wait()
         ended = time.perf_counter()
         steps = self.storage.steps * self.task.num_envs * self.world.size
-        self.iteration += 1
-        self.environment_steps += steps
         metrics.update(schedules)
         metrics.update(self.task.pop_statistics())
         metrics.update(
@@ -130,6 +143,9 @@ class OnPolicyRunner:
             collect_s=collected - started,
             update_s=ended - collected,
         )
+        self._refuse(bad_metrics(metrics), folder, metrics)
+        self.iteration += 1
+        self.environment_steps += steps
         return metrics
 
     def _collect(self) -> None:
@@ -201,7 +217,6 @@ class OnPolicyRunner:
         storage["reward"].copy_(reward + bootstrap)
 
     def _update(self) -> Dict[str, float]:
-        self._rewards()
         with torch.no_grad():
             last_value = self.model.value(self.task.critic_observation)
         metrics = self.ppo.update(last_value)
@@ -229,11 +244,10 @@ class OnPolicyRunner:
             should_stop: Asked after each iteration.
 
         Raises:
-            NonFiniteError: If the policy or its losses are no longer finite.
+            NonFiniteError: If a rollout or the losses are no longer finite.
         """
         while self.iteration < self.config.max_iterations:
-            metrics = self.learn_iteration()
-            self._guard(metrics, folder)
+            metrics = self.learn_iteration(folder)
             on_iteration(self.iteration, metrics)
             stop = self._agree(should_stop())
             if folder is not None and (stop or self.iteration % self.config.save_interval == 0):
@@ -251,31 +265,18 @@ class OnPolicyRunner:
         self.world.average_(votes)
         return bool(votes > 0.0)
 
-    def _guard(self, metrics: Dict[str, float], folder: Optional[Path]) -> None:
-        bad = sorted(
-            name for name, value in metrics.items() if value != value or abs(value) == float("inf")
-        )
+    def _refuse(self, bad: List[str], folder: Optional[Path], metrics: Dict[str, float]) -> None:
+        """Raise if anything is not finite, after writing what it can be traced with."""
         if not bad:
             return
+        iteration = self.iteration + 1
         where = "nowhere, no run folder was given"
         if folder is not None:
-            path = folder / f"nonfinite_{self.iteration}.pt"
-            sim = self.task.simulator
-            save_checkpoint(
-                path,
-                {
-                    "model": self.model.state_dict(),
-                    "observation": self.task.observation,
-                    "joint_positions": sim.joint_positions.clone(),
-                    "joint_velocities": sim.joint_velocities.clone(),
-                    "base_position_w": sim.base_position_w.clone(),
-                    "base_quaternion": sim.base_quaternion.clone(),
-                    "metrics": metrics,
-                },
-            )
+            path = folder / f"nonfinite_{iteration}.pt"
+            write_dump(path, self.task, self.storage, self._collected_with, metrics)
             where = str(path)
         raise NonFiniteError(
-            f"iteration {self.iteration}: {', '.join(bad)} not finite; state written to {where}"
+            f"iteration {iteration}: {', '.join(bad)} not finite; state written to {where}"
         )
 
     def state_dict(self) -> Dict[str, Any]:
@@ -304,7 +305,13 @@ class OnPolicyRunner:
             save_checkpoint(folder / "replay.pt", self.prior.replay_state())
 
     def load(self, path: Path) -> None:
-        """Continue from a checkpoint: networks, optimisers, learning rate, normaliser, replay, RNG, counters."""
+        """Continue from a checkpoint: networks, optimisers, learning rate, normaliser, replay, RNG, counters.
+
+        With peers the random numbers start anew, by rank and iteration: the file has only rank 0's.
+
+        Raises:
+            CheckpointError: If the checkpoint is of another kind of run or its networks have other sizes.
+        """
         state = load_checkpoint(path, str(self.device))
         self.model.load_state_dict(state["model"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
@@ -315,6 +322,9 @@ class OnPolicyRunner:
             replay = path.parent / "replay.pt"
             if replay.is_file():
                 self.prior.load_replay_state(load_checkpoint(replay, str(self.device)))
+        if self.world.size > 1:
+            seed_everything(self.config.seed, self.world, self.iteration)
+            return
         torch.set_rng_state(state["rng"].cpu())
         if self.device.type == "cuda" and "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu(), self.device)

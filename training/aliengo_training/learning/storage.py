@@ -28,6 +28,11 @@ class RolloutStorage:
         }
         self._cursor = torch.zeros(1, dtype=torch.int64, device=device)
 
+    @property
+    def fields(self) -> Tuple[str, ...]:
+        """Names of the tensors."""
+        return tuple(self._data)
+
     def __getitem__(self, name: str) -> Tensor:
         """The (T, N, ...) tensor of a field.
 

@@ -93,6 +93,8 @@ class MujocoWarpSimulator(Simulator):
     one on CUDA, because graphs cannot be captured on the legacy default stream.
     """
 
+    capturable = True
+
     def __init__(
         self, num_envs: int, device: str = "cuda:0", config: Optional[SimulationConfig] = None
     ) -> None:

@@ -108,7 +108,11 @@ class Simulator(ABC):
         joint_torques: (N, 12) torque delivered in the last physics step [N m].
         foot_forces: (N, 4) normal contact force of each foot in the last physics step [N].
         trunk_force: (N,) normal contact force on the trunk [N].
+        capturable: Whether torch work around it may be recorded as CUDA graphs: nothing but
+            `step_physics` waits for the host, and the current stream is not the legacy default one.
     """
+
+    capturable = False
 
     num_envs: int
     device: torch.device
