@@ -42,6 +42,11 @@ COMMON_ARGUMENTS: tuple[Argument, ...] = (
     Argument("namespace", "", "prefix of all topics and nodes, for more than one robot"),
     Argument("teleop", "none", "controller profile in config/teleop/ (xbox, ps5, ...), or none"),
     Argument("web", False, "live view with buttons and a stick at http://127.0.0.1:8080"),
+    Argument(
+        "web_host",
+        "127.0.0.1",
+        "address the live view listens on; 0.0.0.0 = whoever reaches it can move the robot",
+    ),
     Argument("shadow", False, "run everything, but withhold the commands from the robot"),
     Argument("record", False, "record all topics into logs/bags/"),
     Argument("log_level", "info", "debug, info, warn or error"),
@@ -74,6 +79,7 @@ class ProcessSpec:
         options: arguments of the program itself.
         critical: whether its end ends the whole graph.
         stop_rank: lower ranks are stopped first.
+        stop_grace_s: how long it may take to end before it is killed [s].
     """
 
     name: str
@@ -85,6 +91,7 @@ class ProcessSpec:
     options: tuple[str, ...] = ()
     critical: bool = False
     stop_rank: int = 0
+    stop_grace_s: float = 3.0
 
     def command(self, namespace: str, log_level: str) -> list[str]:
         """Command line that runs the process without `ros2 run`."""
@@ -119,6 +126,7 @@ class GraphSettings:
     namespace: str = ""
     teleop: str = "none"
     web: bool = False
+    web_host: str = "127.0.0.1"
     shadow: bool = False
     record: bool = False
     log_level: str = "info"
@@ -169,17 +177,20 @@ def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
         },
         parameter_files=(shared_folder("config") / "bridge.yaml",),
         critical=True,
-        # Everything that commands stops before it: it damps the robot until its own end.
+        # Everything that commands stops before it: it damps the robot until its own end, for up
+        # to 10 s (exit_damping_s), and then has 2 s to end its threads.
         stop_rank=2,
+        stop_grace_s=13.0,
     )
 
 
 def _above_bridge(settings: GraphSettings) -> list[ProcessSpec]:
-    specs = [_policy(settings), *_observers()]
+    specs = [_policy(settings), *_observers(settings)]
     if settings.teleop != "none" or settings.web:
         specs += _teleop(settings)
     if settings.web:
-        specs.append(ProcessSpec("web", "aliengo_policy", "web_node", "web.web_node"))
+        parameters: dict[str, ParameterValue] = {"host": settings.web_host}
+        specs.append(ProcessSpec("web", "aliengo_policy", "web_node", "web.web_node", parameters))
     if settings.record:
         specs.append(_recorder(settings))
     return specs
@@ -203,9 +214,20 @@ def _policy(settings: GraphSettings) -> ProcessSpec:
     )
 
 
-def _observers() -> list[ProcessSpec]:
-    names = ("odometry", "description")
-    return [ProcessSpec(name, "aliengo_policy", f"{name}_node", f"{name}_node") for name in names]
+def _observers(settings: GraphSettings) -> list[ProcessSpec]:
+    parameters: dict[str, dict[str, ParameterValue]] = {"odometry": {}, "description": {}}
+    namespace = settings.namespace.strip("/")
+    if namespace:
+        # tf is one topic for all robots: their frames must differ.
+        parameters["odometry"] = {
+            "odom_frame": f"{namespace}/odom",
+            "base_frame": f"{namespace}/base_link",
+        }
+        parameters["description"] = {"frame_prefix": f"{namespace}/"}
+    return [
+        ProcessSpec(name, "aliengo_policy", f"{name}_node", f"{name}_node", values)
+        for name, values in parameters.items()
+    ]
 
 
 def _teleop(settings: GraphSettings) -> Sequence[ProcessSpec]:
@@ -235,6 +257,8 @@ def _recorder(settings: GraphSettings) -> ProcessSpec:
             "attachments": [str(resolve_policy(settings.policy, shared_folder("models")))],
         },
         stop_rank=1,
+        # A long recording has a long index to write; a file without one is hard to read.
+        stop_grace_s=15.0,
     )
 
 

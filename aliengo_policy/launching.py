@@ -19,7 +19,7 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from aliengo_description.middleware import avoid_shared_memory
+from aliengo_description.middleware import avoid_shared_memory, stay_local
 from aliengo_policy.bags.rosbag import (
     add_files,
     record_command,
@@ -33,11 +33,23 @@ from launch import LaunchContext, LaunchDescription
 Graph = Callable[[GraphSettings], list[ProcessSpec]]
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
+_USUAL_GRACE_S = 5.0
+"""Of `ros2 launch`, between SIGINT and SIGTERM."""
 
 
-def describe(arguments: Sequence[Argument], graph: Graph) -> LaunchDescription:
-    """Launch description that declares the arguments and starts the graph with their values."""
-    avoid_shared_memory()  # also for ROS's own nodes that are started
+def describe(arguments: Sequence[Argument], graph: Graph, local: bool = False) -> LaunchDescription:
+    """Launch description that declares the arguments and starts the graph with their values.
+
+    Args:
+        arguments: of the launch file.
+        graph: makes the processes.
+        local: whether the graph is found on this machine only.
+    """
+    # Through the environment also for ROS's own nodes that are started.
+    if local:
+        stay_local()
+    else:
+        avoid_shared_memory()
 
     def start(context: LaunchContext) -> list[Any]:
         values: dict[str, Any] = {
@@ -124,6 +136,7 @@ def _actions(spec: ProcessSpec, settings: GraphSettings) -> list[Any]:
         ros_arguments=["--log-level", settings.log_level],
         output="screen",
         emulate_tty=True,
+        sigterm_timeout=str(max(spec.stop_grace_s, _USUAL_GRACE_S)),
     )
     if not spec.critical:
         return [node]

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 from aliengo_policy.graph import ProcessSpec
 
-_GRACE_S = 3.0
 _PR_SET_PDEATHSIG = 1
 # Looked up here: between fork and exec, where it is used, another thread may hold the loader's lock.
 _PRCTL = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
@@ -61,7 +60,9 @@ class ProcessGroup:
         self._write = write or _print_line
         self._width = max((len(spec.name) for spec in specs), default=0)
         self._children: list[_Child] = []
-        self._endings: queue.Queue[Ending] = queue.Queue()
+        # Not a Queue, whose put() must not be interrupted by a signal handler that puts, too.
+        self._endings: queue.SimpleQueue[Ending] = queue.SimpleQueue()
+        self._first: Ending | None = None
         self._stopping = False
 
     def start(self) -> None:
@@ -109,18 +110,18 @@ class ProcessGroup:
 
     def poll(self) -> Ending | None:
         """The reason to end, if there is one already."""
-        with contextlib.suppress(queue.Empty):
-            ending = self._endings.get_nowait()
-            self._endings.put(ending)
-            return ending
-        return None
+        if self._first is None:
+            with contextlib.suppress(queue.Empty):
+                self._first = self._endings.get_nowait()
+        return self._first
 
     def wait(self) -> Ending:
         """Wait until a critical process dies or :meth:`end` is called."""
-        while True:
+        while self._first is None:
             # A plain get() would keep Python from handling signals.
             with contextlib.suppress(queue.Empty):
-                return self._endings.get(timeout=0.2)
+                self._first = self._endings.get(timeout=0.2)
+        return self._first
 
     def stop(self) -> None:
         """End all processes, rank by rank; the robot is damped until the bridge's own end."""
@@ -129,12 +130,13 @@ class ProcessGroup:
             children = [child for child in self._children if child.spec.stop_rank == rank]
             for child in children:
                 _signal(child, signal.SIGTERM)
-            deadline = time.monotonic() + _GRACE_S
+            start = time.monotonic()
             for child in children:
+                grace = child.spec.stop_grace_s
                 try:
-                    child.process.wait(max(deadline - time.monotonic(), 0.05))
+                    child.process.wait(max(start + grace - time.monotonic(), 0.05))
                 except subprocess.TimeoutExpired:
-                    self._say(child, f"did not end within {_GRACE_S:g} s, killed")
+                    self._say(child, f"did not end within {grace:g} s, killed")
                     _signal(child, signal.SIGKILL)
                     child.process.wait()
                 child.reader.join(1.0)

@@ -6,4 +6,5 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    return describe(SIM_ARGUMENTS, sim_graph)
+    # A simulation has no business on the network.
+    return describe(SIM_ARGUMENTS, sim_graph, local=True)

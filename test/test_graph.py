@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aliengo_bridge.limits import limit_specs
 from aliengo_policy.graph import (
     REAL_ARGUMENTS,
     SIM_ARGUMENTS,
@@ -14,7 +15,7 @@ from aliengo_policy.graph import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-FULL = GraphSettings(teleop="xbox", record=True, experiment_name="2024", shadow=True)
+FULL = GraphSettings(teleop="xbox", record=True, experiment_name="2024", shadow=True, web=True)
 
 
 def by_name(specs: list[ProcessSpec]) -> dict[str, ProcessSpec]:
@@ -97,6 +98,32 @@ def test_the_live_view_brings_the_arbitration_but_no_gamepad() -> None:
     assert {"web", "teleop"} <= set(specs)
     assert "gamepad" not in specs
     assert not specs["web"].critical
+    assert specs["web"].parameters == {"host": "127.0.0.1"}
+
+
+def test_the_live_view_listens_where_it_is_told() -> None:
+    specs = by_name(real_graph(GraphSettings(web=True, web_host="0.0.0.0")))
+    assert 'host:="0.0.0.0"' in specs["web"].command("", "info")
+
+
+def frames(namespace: str) -> set[str]:
+    """Values of all parameters of the observers, which are names of frames."""
+    specs = by_name(real_graph(GraphSettings(namespace=namespace)))
+    found = [specs[name].parameters for name in ("odometry", "description")]
+    return {str(value) for values in found for value in values.values()}
+
+
+def test_two_robots_have_no_frame_in_common() -> None:
+    assert frames("robot1") == {"robot1/odom", "robot1/base_link", "robot1/"}
+    assert frames("/a/") == {"a/odom", "a/base_link", "a/"}
+    assert frames("") == set()
+
+
+def test_who_has_work_to_finish_gets_the_time_for_it() -> None:
+    specs = by_name(sim_graph(FULL))
+    longest = limit_specs()["exit_damping_s"].highest
+    assert specs["bridge"].stop_grace_s > longest + 2.0
+    assert specs["recorder"].stop_grace_s > specs["policy"].stop_grace_s
 
 
 @pytest.mark.parametrize("profile", ["keyboard", "unitree"])

@@ -72,6 +72,19 @@ def test_the_nodes_of_the_graph_are_started(monkeypatch: pytest.MonkeyPatch) -> 
     assert "sim_node" in {node.node_executable for node in started(load("sim.launch.py"), {})}
 
 
+@pytest.mark.parametrize(
+    ("name", "reach"), [("real.launch.py", "network"), ("sim.launch.py", "machine")]
+)
+def test_only_the_robots_graph_is_seen_on_the_network(
+    name: str, reach: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(launching, "stay_local", lambda: told.append("machine"))
+    monkeypatch.setattr(launching, "avoid_shared_memory", lambda: told.append("network"))
+    load(name)
+    assert told == [reach]
+
+
 def test_a_wrong_value_is_named() -> None:
     with pytest.raises(ValueError, match="argument max_vel: expected a float, found 'fast'"):
         started(load("real.launch.py"), {"max_vel": "fast"})

@@ -40,8 +40,12 @@ class Script(ProcessSpec):
         return [sys.executable, "-c", textwrap.dedent(self.code)]
 
 
-def script(name: str, code: str, critical: bool = False, stop_rank: int = 0) -> Script:
-    return Script(name, "", "", "", critical=critical, stop_rank=stop_rank, code=code)
+def script(
+    name: str, code: str, critical: bool = False, stop_rank: int = 0, grace: float = 20.0
+) -> Script:
+    return Script(
+        name, "", "", "", critical=critical, stop_rank=stop_rank, stop_grace_s=grace, code=code
+    )
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -102,8 +106,42 @@ def test_the_first_reason_counts() -> None:
     group, _ = run([script("policy", PATIENT)])
     group.end("SIGINT")
     group.end("later", 9)
+    assert [group.poll().reason for _ in range(3)] == ["SIGINT"] * 3
     assert group.wait().reason == "SIGINT"
+    assert group.poll().reason == "SIGINT"
     group.stop()
+
+
+def test_a_signal_may_end_the_group_while_it_is_being_ended() -> None:
+    hammered = """
+        import signal
+        from aliengo_policy.process_group import ProcessGroup
+        group = ProcessGroup([])
+        signal.signal(signal.SIGALRM, lambda *_: group.end("signal"))
+        signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+        for _ in range(100_000):
+            group.end("main")
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        print(group.wait().reason)
+    """
+    command = [*ENDS_WITH_US, sys.executable, "-c", textwrap.dedent(hammered)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60.0, check=True)
+    assert done.stdout.split()[0] in (b"main", b"signal")
+
+
+def test_a_process_is_killed_after_its_own_grace() -> None:
+    stubborn = """
+        import signal, time
+        signal.signal(signal.SIGTERM, lambda *_: print("not yet", flush=True))
+        print("up", flush=True)
+        time.sleep(600)
+    """
+    specs = [script("odometry", stubborn, grace=0.1), script("policy", stubborn, grace=0.2)]
+    group, lines = run(specs)
+    until(lambda: sum(line.endswith("up") for line in lines) == 2)
+    group.stop()
+    assert "odometry | did not end within 0.1 s, killed" in lines
+    assert "  policy | did not end within 0.2 s, killed" in lines
 
 
 def test_an_unknown_process_is_named() -> None:
