@@ -44,7 +44,7 @@ PLOT_PATH = Path("logs/vel_tracking.png")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run; returns the exit code."""
     options = _parser().parse_args(arguments)
-    values = vars(options)
+    values = vars(options)  # without the arguments of the graph that were not given
     names = {item.name for item in fields(GraphSettings)}
     try:
         settings = GraphSettings(**{key: values[key] for key in values if key in names})
@@ -58,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.graph == "real":
         return run_real(settings)
+    fastest = max(segment.velocity[0] for segment in script)
+    if not options.interactive and fastest > settings.max_vel:
+        if "max_vel" in values:
+            _say(f"max_vel is {settings.max_vel:g} m/s, the script asks for up to {fastest:g} m/s")
+        else:
+            settings = replace(settings, max_vel=fastest)
     return run_sim(settings, script, options.interactive)
 
 
@@ -78,8 +84,6 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
 
     # A simulation has no business on the network.
     stay_local()
-    fastest = max(segment.velocity[0] for segment in script)
-    settings = replace(settings, max_vel=max(settings.max_vel, fastest))
     group = _make_group(settings, real=False)
 
     def interrupted() -> str | None:
@@ -157,10 +161,10 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
         flags.append(f"--{argument.name.replace('_', '-')}")
     text = f"{argument.description} (default: {argument.default!r})"
     if isinstance(argument.default, bool):
-        parser.add_argument(*flags, action="store_true", default=argument.default, help=text)
+        parser.add_argument(*flags, action="store_true", default=argparse.SUPPRESS, help=text)
     else:
         kind = type(argument.default)
-        parser.add_argument(*flags, type=kind, default=argument.default, help=text)
+        parser.add_argument(*flags, type=kind, default=argparse.SUPPRESS, help=text)
 
 
 def _say(text: str) -> None:
