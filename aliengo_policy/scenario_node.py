@@ -10,6 +10,7 @@ import rclpy
 from aliengo_msgs.msg import PolicyState
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -22,6 +23,9 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 COMMAND_PERIOD_S = 0.05
 READY_DEADLINE_S = 30.0
 MODE_DEADLINE_S = 15.0
+REQUEST_PERIOD_S = 0.5
+FRESH_S = 0.25
+"""Age up to which a command of others counts as given."""
 
 
 class ScenarioError(RuntimeError):
@@ -49,13 +53,17 @@ class Scenario:
         self.samples: list[Sample] = []
         self._segment = -1
         self._command: tuple[float, float, float] | None = None
+        self._last_heard = -math.inf
         self.state: PolicyState | None = None
         self.node = Node("scenario", namespace=namespace or "/")
         self._velocity_out = self.node.create_publisher(Twist, "cmd_vel", 1)
         self._mode_out = self.node.create_publisher(String, "mode_request", 10)
         self.node.create_subscription(PolicyState, "policy/state", self._on_state, LATCHED)
         self.node.create_subscription(Odometry, "ground_truth/odom", self._on_truth, 10)
-        self.node.create_timer(COMMAND_PERIOD_S, self._publish_command)
+        self.node.create_subscription(Twist, "cmd_vel", self._on_command, 1)
+        # The node's own clock is the wall clock: set back, it would stop the timer.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.node.create_timer(COMMAND_PERIOD_S, self._publish_command, clock=steady)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._start_s = time.monotonic()
@@ -100,10 +108,23 @@ class Scenario:
         self.insist("walk", ("walk",))
 
     def spin_until_interrupted(self) -> None:
-        """Do nothing but keep recording, leaving the command to others."""
+        """Keep recording and leave the command to others.
+
+        Walking ends when they are silent for a while; it is asked for again when they are not.
+        """
         self.leave_command()
+        last_request = -math.inf
         while self._interrupted() is None:
             self._executor.spin_once(timeout_sec=0.1)
+            now = time.monotonic()
+            if now - last_request > REQUEST_PERIOD_S and self._wants_to_walk_again(now):
+                last_request = now
+                self.request("walk")
+
+    def _wants_to_walk_again(self, now: float) -> bool:
+        # Only silence is undone by a command: whoever asked for STAND shall have it.
+        silenced = self.mode == "stand" and self._reason().startswith("no command")
+        return silenced and now - self._last_heard < FRESH_S
 
     def leave_command(self) -> None:
         """Publish no more velocity commands."""
@@ -162,6 +183,9 @@ class Scenario:
 
     def _on_state(self, message: PolicyState) -> None:
         self.state = message
+
+    def _on_command(self, _: Twist) -> None:
+        self._last_heard = time.monotonic()
 
     def _on_truth(self, message: Odometry) -> None:
         pose, twist = message.pose.pose, message.twist.twist

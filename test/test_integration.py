@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2; `make test` sets it up")
 from aliengo_msgs.msg import PolicyStep
+from geometry_msgs.msg import Twist
 from processes import ENDS_WITH_US, alive, descendants, free_port
 from std_msgs.msg import String
 from unitree_legged_msgs.msg import LowCmd
@@ -37,12 +38,22 @@ Start = Callable[..., Scenario]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def lines() -> list[str]:
+    """What the processes of the graph say."""
+    return []
+
+
+@pytest.fixture
+def start(lines: list[str]) -> Iterator[Start]:
     """Starts a graph of its own and gives the scenario that drives it."""
     opened: list[tuple[ProcessGroup, Scenario]] = []
-    lines: list[str] = []
 
-    def begin(policy: Path, script: tuple[Segment, ...] = (), **values: object) -> Scenario:
+    def begin(
+        policy: Path,
+        script: tuple[Segment, ...] = (),
+        enough: Callable[[], bool] = lambda: False,
+        **values: object,
+    ) -> Scenario:
         settings = GraphSettings(
             policy=str(policy), robot_port=free_port(), local_port=free_port(), **values
         )
@@ -50,7 +61,7 @@ def start() -> Iterator[Start]:
 
         def interrupted() -> str | None:
             ending = group.poll()
-            return ending.reason if ending else None
+            return ending.reason if ending else "enough" if enough() else None
 
         group.start()
         scenario = open_scenario(script, settings.namespace, interrupted, lines.append)
@@ -89,7 +100,9 @@ def test_the_robot_walks_one_metre_forward(start: Start) -> None:
     assert np.linalg.norm(track[-1, :2] - track[0, :2]) > 1.0
 
 
-def test_the_policy_is_switched_while_standing(start: Start, tmp_path: Path) -> None:
+def test_the_policy_is_switched_while_standing(
+    start: Start, lines: list[str], tmp_path: Path
+) -> None:
     first = write_linear_policy(tmp_path / "first.onnx")
     write_linear_policy(tmp_path / "second.onnx", residual=np.zeros((45, 12)))
     (tmp_path / "broken.onnx").write_text("not a model")
@@ -103,8 +116,12 @@ def test_the_policy_is_switched_while_standing(start: Start, tmp_path: Path) -> 
         requests.publish(String(data="second"))
         return scenario.state is not None and scenario.state.policy == "second"
 
-    scenario.spin(0.5, select_second)
-    assert scenario.state.policy == "first", "switched while walking"
+    def refused() -> bool:
+        assert not select_second(), "switched while walking"
+        return any("policy 'second' refused: the robot walks" in line for line in lines)
+
+    scenario.wait_until("it is heard", lambda: requests.get_subscription_count() > 0, 10.0)
+    scenario.wait_until("the refusal", refused, 10.0)
     scenario.request("stand")
     scenario.wait_until("it stands", lambda: scenario.mode == "stand", 10.0)
     scenario.wait_until("the policy is switched", select_second, 5.0)
@@ -126,6 +143,34 @@ def test_in_shadow_mode_everything_runs_and_nothing_moves(start: Start, tmp_path
     assert scenario.state.shadow
     assert max(sample.position[2] for sample in scenario.samples) < LYING_HEIGHT
     assert any(step.joint_targets[2] > -1.6 for step in steps), "no target came near the stand"
+
+
+def test_a_command_after_a_silence_makes_it_walk_again(start: Start, tmp_path: Path) -> None:
+    """What `--interactive` promises: publish a velocity, at any time."""
+    enough: list[Callable[[], bool]] = [lambda: False]
+    scenario = start(write_linear_policy(tmp_path / "zero.onnx"), enough=lambda: enough[-1]())
+    scenario.start_walking()
+    scenario.leave_command()
+    scenario.wait_until("it stands", lambda: scenario.mode == "stand", 15.0)
+    commands = scenario.node.create_publisher(Twist, "cmd_vel", 1)
+    given = 0
+
+    def command() -> None:
+        nonlocal given
+        given += 1
+        commands.publish(Twist())
+
+    scenario.node.create_timer(0.05, command)
+    enough.append(lambda: scenario.mode == "walk" or given > 400)
+    scenario.spin_until_interrupted()
+    assert scenario.mode == "walk"
+    enough.append(lambda: False)
+    scenario.request("stand")
+    scenario.wait_until("it stands again", lambda: scenario.mode == "stand", 15.0)
+    given = 0
+    enough.append(lambda: given > 40)
+    scenario.spin_until_interrupted()
+    assert scenario.mode == "stand", "whoever asks for STAND gets it, whatever is commanded"
 
 
 Twin = Callable[[], int]
