@@ -71,6 +71,7 @@ class Status:
         source: Who drives.
         bridge: State of the bridge.
         fault: Fault with its detail; empty if there is none.
+        reset: What became of the last reset; empty if none was asked for.
         alive: Whether states arrive.
     """
 
@@ -85,6 +86,7 @@ class Status:
     source: str = "none"
     bridge: str = "unknown"
     fault: str = ""
+    reset: str = ""
     alive: bool = False
 
 
@@ -235,6 +237,7 @@ def _describe(status: Status) -> str:
         ("mode", f"**{html.escape(status.mode)}** ({html.escape(status.policy) or 'no policy'})"),
         ("robot", link),
         ("fault", fault),
+        *([("reset", html.escape(status.reset))] if status.reset else []),
         ("driven by", html.escape(status.source)),
         ("commanded", velocity(status.command)),
         ("measured", velocity(status.measured)),

@@ -16,9 +16,11 @@ from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.task import Future
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -70,7 +72,9 @@ class WebNode(Node):
         allowed = [name for name in names if name]
         self.view = WebView(links, controls, host, port, (vx, vy, wz), allowed)
         self._start = time.monotonic()
-        self.create_timer(1.0 / rate, self._refresh)
+        # The node's own clock is the wall clock: set back, it would stop the timer.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / rate, self._refresh, clock=steady)
         self.get_logger().info(f"the live view is at {self.view.url}")
 
     def _declare(self, name: str, default: object, description: str) -> Any:
@@ -119,6 +123,8 @@ class WebNode(Node):
 
     def _on_bridge(self, message: BridgeState) -> None:
         self._status.bridge = message.state
+        if message.fault and not self._status.fault:
+            self._status.reset = ""  # of an earlier fault
         detail = f": {message.fault_detail}" if message.fault_detail else ""
         self._status.fault = message.fault + detail if message.fault else ""
 
@@ -141,8 +147,16 @@ class WebNode(Node):
         self._mode_out.publish(String(data="damping"))
 
     def _reset(self) -> None:
-        if self._reset_client.service_is_ready():
-            self._reset_client.call_async(Trigger.Request())
+        if not self._reset_client.service_is_ready():
+            self._status.reset = "no bridge: the service bridge/reset_fault is absent"
+            return
+        self._status.reset = "asked, no answer yet"
+        self._reset_client.call_async(Trigger.Request()).add_done_callback(self._on_reset)
+
+    def _on_reset(self, future: Future[Any]) -> None:
+        response = future.result()
+        outcome = "done" if response.success else "REFUSED"
+        self._status.reset = f"{outcome}: {response.message}" if response.message else outcome
 
     def _refresh(self) -> None:
         now = time.monotonic()
