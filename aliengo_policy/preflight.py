@@ -82,7 +82,10 @@ def _check_robot(group: ProcessGroup, namespace: str, seconds: float, guided: bo
 def _check_leg(listen: Callable[[float], Observed], rest: Observed, leg: str) -> Result:
     """Ask for a leg's knee to be stretched; its calf joint must move most, and upwards."""
     print(f"stretch the knee of leg {leg} by hand and let go ({_GUIDED_S:g} s)", flush=True)
-    moved = moved_joint(rest.joint_positions.mean(axis=0), listen(_GUIDED_S).joint_positions)
+    positions = listen(_GUIDED_S).joint_positions
+    if not len(positions):
+        return Result(f"leg {leg}", False, "no state from the robot: was the cable pulled?")
+    moved = moved_joint(rest.joint_positions.mean(axis=0), positions)
     expected = f"{leg}_calf_joint"
     if moved is None:
         return Result(f"leg {leg}", False, "nothing moved by 0.2 rad or more")

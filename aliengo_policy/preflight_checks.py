@@ -81,7 +81,7 @@ def check_rate(seen: Observed) -> Result:
     rate = (len(seen.times_s) - 1) / (seen.times_s[-1] - seen.times_s[0])
     low, high = 0.8 * STATE_RATE_HZ, 1.2 * STATE_RATE_HZ
     detail = f"{rate:.0f} per second (allowed {low:.0f} to {high:.0f})"
-    return Result("state rate", low <= rate <= high, detail)
+    return Result("state rate", bool(low <= rate <= high), detail)
 
 
 def check_loss(seen: Observed) -> Result:
@@ -109,7 +109,7 @@ def check_stillness(seen: Observed) -> Result:
     turn = float(np.abs(seen.angular_velocities.mean(axis=0)).max())
     speed = np.abs(seen.joint_velocities.mean(axis=0))
     worst = int(speed.argmax())
-    passed = turn <= 0.05 and speed[worst] <= 0.2
+    passed = bool(turn <= 0.05 and speed[worst] <= 0.2)
     name = robot.JOINT_NAMES[worst]
     detail = f"gyroscope {turn:.3f} rad/s (allowed 0.05), {name} {speed[worst]:.2f} (allowed 0.2)"
     return Result("at rest", passed, detail)
