@@ -17,7 +17,7 @@ from aliengo_description import robot
 from aliengo_policy import trajectories
 from aliengo_policy.commands import CommandLimits, VelocityCommand
 from aliengo_policy.guards import GUARDS, ControllerSettings, Situation
-from aliengo_policy.modes import ACTIVE, Mode, Transition, find_transition
+from aliengo_policy.modes import ACTIVE, Mode, find_transition
 from aliengo_policy.observation import RobotState
 from aliengo_policy.runtime import PolicyFaultError, PolicyOutput, PolicyRuntime
 
@@ -51,8 +51,9 @@ class _Phase:
     """What the current mode remembers; made anew at each change of mode."""
 
     start_s: float
-    start_positions: np.ndarray
+    start: JointCommand
     trajectory: trajectories.Trajectory | None = None
+    steps: int = 0
     stopping: bool = False
     still_since_s: float = math.inf
     residual_fault: str = ""
@@ -67,6 +68,9 @@ class Controller:
         policy: the one selected at first.
         limits: bounds on the velocity command.
         settings: gains, speeds, guards.
+
+    ``bridge_fault`` and ``bridge_withholds`` are what the bridge reports: the fault that it has
+    latched, or an empty string, and whether it withholds the commands from the robot.
 
     Raises:
         ValueError: when ``policy`` is not among ``policies``.
@@ -84,7 +88,7 @@ class Controller:
         self.reason = "start"
         self.command = VelocityCommand(self.limits)
         self.bridge_fault = ""
-        self.steps = 0
+        self.bridge_withholds = False
         self.last_output: PolicyOutput | None = None
         self._goal: Mode | None = None
         self._state: RobotState | None = None
@@ -92,7 +96,7 @@ class Controller:
         self._step_s = -math.inf
         zeros = np.zeros(len(robot.JOINT_NAMES))
         self._last = JointCommand(False, zeros, zeros, zeros)
-        self._phase = _Phase(0.0, zeros)
+        self._phase = _Phase(0.0, self._last)
 
     @property
     def runtime(self) -> PolicyRuntime:
@@ -112,6 +116,8 @@ class Controller:
     def request(self, target: Mode, now_s: float) -> Answer:
         """Ask for a mode. DAMPING is always granted; walking ends by stopping first."""
         if target is self.mode and self._goal is None:
+            if self._phase.stopping:
+                return Answer(False, f"{target.value} refused: the walk ends ({self.reason})")
             return Answer(True, f"already in {target.value}")
         transition = find_transition(self.mode, target)
         if isinstance(transition, str):
@@ -138,7 +144,7 @@ class Controller:
             state_age_s=now_s - self._state_s,
             command=self.command,
             bridge_fault=self.bridge_fault,
-            steps=self.steps,
+            withheld=self.settings.shadow and self.bridge_withholds,
             time_to_stand_s=left,
             settings=self.settings,
         )
@@ -193,13 +199,13 @@ class Controller:
         trajectory = self._trajectory()
         time_s = now_s - self._phase.start_s
         if time_s >= trajectory.duration_s:
-            refusal = "" if self.settings.shadow else self.check("on_stand_pose", now_s)
+            refusal = self.check("on_stand_pose", now_s)
             if refusal:
                 self._enter(Mode.SIT_DOWN, now_s, f"stand up failed: {refusal}")
             else:
                 self._enter(Mode.STAND, now_s, "stand up finished")
             return self._behave(now_s, 0.0)
-        return self._hold(trajectory.sample(time_s))
+        return self._hold(now_s, trajectory.sample(time_s))
 
     def _stand(self, now_s: float) -> JointCommand:
         time_s = now_s - self._phase.start_s
@@ -208,7 +214,7 @@ class Controller:
             goal, self._goal = self._goal, None
             if goal is not Mode.STAND:
                 self._enter(goal, now_s, "requested")
-        return self._hold(positions)
+        return self._hold(now_s, positions)
 
     def _sit_down(self, now_s: float) -> JointCommand:
         trajectory = self._trajectory()
@@ -217,7 +223,7 @@ class Controller:
         if fade <= 0.0:
             self._enter(Mode.DAMPING, now_s, "sit down finished")
             return self._damping()
-        return self._hold(trajectory.sample(time_s), min(fade, 1.0))
+        return self._hold(now_s, trajectory.sample(time_s), min(fade, 1.0))
 
     def _walk(self, now_s: float, elapsed_s: float) -> JointCommand:
         assert self._state is not None
@@ -230,18 +236,17 @@ class Controller:
             ranges = contract.residual_gate.base_ranges
         command = self.command.step(now_s, elapsed_s, ranges, self._phase.stopping)
         output = self.last_output = self.runtime.step(self._state, command)
-        self.steps += 1
+        self._phase.steps += 1
         if self.runtime.residual_fault != self._phase.residual_fault:
             self._phase.residual_fault = self.runtime.residual_fault
             self.reason = f"walking on with the base: {self.runtime.residual_fault}"
-        blend = trajectories.minimum_jerk((now_s - self._phase.start_s) / self.settings.blend_s)
+        start, blend = self._phase.start, self._blend(now_s)
         targets = np.clip(output.joint_targets, robot.SAFE_JOINT_LOWER, robot.SAFE_JOINT_UPPER)
-        stand_kp, stand_kd = self.settings.stand_kp, self.settings.stand_kd
         return JointCommand(
             enabled=True,
-            positions=self._phase.start_positions + blend * (targets - self._phase.start_positions),
-            kp=stand_kp + blend * (np.array(contract.kp) - stand_kp),
-            kd=stand_kd + blend * (np.array(contract.kd) - stand_kd),
+            positions=start.positions + blend * (targets - start.positions),
+            kp=start.kp + blend * (np.array(contract.kp) - start.kp),
+            kd=start.kd + blend * (np.array(contract.kd) - start.kd),
         )
 
     def _watch_walk(self, now_s: float) -> None:
@@ -249,7 +254,7 @@ class Controller:
         phase = self._phase
         if not phase.stopping and self.command.is_released(now_s):
             self._stop(f"no command for {self.limits.release_after_s:g} s")
-        if not phase.stopping and 0 < self.settings.max_steps <= self.steps:
+        if not phase.stopping and 0 < self.settings.max_steps <= phase.steps:
             self._stop(f"max_steps {self.settings.max_steps} reached")
         if not (phase.stopping and self.command.is_zero()):
             phase.still_since_s = math.inf
@@ -272,11 +277,20 @@ class Controller:
         assert self._phase.trajectory is not None, self.mode
         return self._phase.trajectory
 
-    def _hold(self, positions: np.ndarray, strength: float = 1.0) -> JointCommand:
-        gains = np.full(positions.shape, strength)
-        return JointCommand(
-            True, positions, self.settings.stand_kp * gains, self.settings.stand_kd + 0.0 * gains
-        )
+    def _blend(self, now_s: float) -> float:
+        """Share of the current mode's gains: the torque must not jump when the mode changes."""
+        return trajectories.minimum_jerk((now_s - self._phase.start_s) / self.settings.blend_s)
+
+    def _hold(self, now_s: float, positions: np.ndarray, strength: float = 1.0) -> JointCommand:
+        start, blend = self._phase.start, self._blend(now_s)
+        kp = start.kp + blend * (self.settings.stand_kp - start.kp)
+        kd = start.kd + blend * (self.settings.stand_kd - start.kd)
+        return JointCommand(True, positions, strength * kp, kd)
+
+    def _released(self, positions: np.ndarray) -> JointCommand:
+        """The command that fits joints without torque: from there nothing needs to fade."""
+        kp = np.full(positions.shape, self.settings.stand_kp)
+        return JointCommand(False, positions, kp, np.full(positions.shape, self.settings.stand_kd))
 
     def _enter(self, mode: Mode, now_s: float, reason: str) -> None:
         assert self._state is not None or mode is Mode.DAMPING
@@ -284,12 +298,12 @@ class Controller:
         if mode is Mode.DAMPING or self._state is None:
             self._goal = None
             self._last = JointCommand(False, self._last.positions, self._last.kp, self._last.kd)
-            self._phase = _Phase(now_s, self._last.positions)
+            self._phase = _Phase(now_s, self._last)
             return
         # A robot under load hangs below its targets: go on from the targets, not from the sag.
-        start = self._last.positions if self._last.enabled else self._state.joint_positions
-        speed = self.settings.joint_speed
-        self._phase = _Phase(now_s, start)
+        begin = self._last if self._last.enabled else self._released(self._state.joint_positions)
+        start, speed = begin.positions, self.settings.joint_speed
+        self._phase = _Phase(now_s, begin)
         if mode is Mode.STAND_UP:
             self._phase.trajectory = trajectories.stand_up(start, speed)
         elif mode is Mode.STAND:
@@ -304,4 +318,4 @@ class Controller:
             self._phase.residual_fault = self.runtime.residual_fault
 
 
-__all__ = ["Answer", "Controller", "ControllerSettings", "JointCommand", "Mode", "Transition"]
+__all__ = ["Answer", "Controller", "ControllerSettings", "JointCommand", "Mode"]

@@ -33,8 +33,8 @@ class ControllerSettings:
         still_joint_speed: fastest joint of a robot at rest [rad/s].
         still_turn_rate: fastest turn of a body at rest [rad/s].
         stand_error: largest joint error of a robot that counts as standing [rad].
-        max_steps: policy steps before walking ends by itself; 0 for no end.
-        shadow: the commands go nowhere, so the robot is not expected to follow them.
+        max_steps: policy steps before a walk ends by itself; 0 for no end.
+        shadow: the commands shall go nowhere; it takes the bridge to say so, too.
     """
 
     stand_kp: float = 100.0
@@ -63,7 +63,7 @@ class Situation:
         state_age_s: its age; infinite if there was none.
         command: the velocity command.
         bridge_fault: the fault that the bridge has latched, or an empty string.
-        steps: policy steps so far.
+        withheld: the commands go nowhere, so the robot is not expected to follow them.
         time_to_stand_s: time left of the motion under way.
         settings: the limits.
     """
@@ -73,7 +73,7 @@ class Situation:
     state_age_s: float
     command: VelocityCommand
     bridge_fault: str
-    steps: int
+    withheld: bool
     time_to_stand_s: float
     settings: ControllerSettings
 
@@ -128,6 +128,8 @@ def _still(situation: Situation) -> str:
 
 
 def _on_stand_pose(situation: Situation) -> str:
+    if situation.withheld:
+        return ""
     errors = np.abs(situation.measured().joint_positions - robot.STAND_JOINT_POSITIONS)
     worst, limit = int(errors.argmax()), situation.settings.stand_error
     if errors[worst] <= limit:
@@ -150,11 +152,6 @@ def _command_fresh(situation: Situation) -> str:
     return f"no fresh velocity command; {seen} (limit {limit:g} s)"
 
 
-def _steps_left(situation: Situation) -> str:
-    limit = situation.settings.max_steps
-    return f"max_steps {limit} reached" if 0 < limit <= situation.steps else ""
-
-
 GUARDS: dict[str, Callable[[Situation], str]] = {
     "state_fresh": _state_fresh,
     "state_finite": _state_finite,
@@ -165,5 +162,4 @@ GUARDS: dict[str, Callable[[Situation], str]] = {
     "on_stand_pose": _on_stand_pose,
     "stand_reached": _stand_reached,
     "command_fresh": _command_fresh,
-    "steps_left": _steps_left,
 }

@@ -36,7 +36,7 @@ REQUESTS: tuple[Transition, ...] = (
     Transition(
         frozenset({Mode.STAND}),
         Mode.WALK,
-        (*_READY, "stand_reached", "still", "on_stand_pose", "command_fresh", "steps_left"),
+        (*_READY, "stand_reached", "still", "on_stand_pose", "command_fresh"),
     ),
     # From WALK the robot first stops, then takes up the stand, then sits down if asked to.
     Transition(frozenset({Mode.WALK, Mode.STAND}), Mode.STAND),

@@ -83,7 +83,6 @@ class PolicyNode(StreamNode):
         period = self._controller.runtime.contract.control_period_s
         self._pacer = StepPacer(values["state_decimation"], period)
         self._stamped: bool = values["use_stamped"]
-        self._shadow: bool = values["shadow"]
         self._source = "cmd_vel"
         self._step = 0
         self._reported: tuple[object, ...] = ()
@@ -251,6 +250,7 @@ class PolicyNode(StreamNode):
     def _on_bridge_state(self, message: BridgeState) -> None:
         fault = f"{message.fault} ({message.fault_detail})" if message.fault else ""
         self._controller.bridge_fault = fault
+        self._controller.bridge_withholds = message.shadow
 
     def _on_source(self, message: CommandSource) -> None:
         self._source = message.source
@@ -289,7 +289,7 @@ class PolicyNode(StreamNode):
                 command=controller.command.value.astype(np.float32),
                 residual_active=walking and controller.runtime.residual_active,
                 gate=output.gate if output else 0.0,
-                shadow=self._shadow,
+                shadow=controller.bridge_withholds,
             )
         )
 
