@@ -102,10 +102,28 @@ def from_config_dict(kind: Any, values: Dict[str, Any], where: str = "config") -
         current = getattr(default, name, None)
         if dataclasses.is_dataclass(current) and isinstance(value, dict):
             value = from_config_dict(type(current), value, f"{where}.{name}")
-        elif isinstance(value, list):
+        else:
             value = _tuples(value)
         arguments[name] = value
     return kind(**arguments)
+
+
+def read_params(folder: Path) -> Dict[str, Any]:
+    """A run's `params.json`; empty where it has none.
+
+    Raises:
+        CheckpointError: If the file is not a JSON object with a "config".
+    """
+    path = folder / "params.json"
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
+        raise CheckpointError(f'{path} has no "config", expected the parameters of a run')
+    return document
 
 
 def _has_defaults(kind: Any) -> bool:
@@ -117,6 +135,9 @@ def _has_defaults(kind: Any) -> bool:
 
 
 def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 

@@ -49,14 +49,22 @@ RECIPES: Dict[str, Recipe] = {
         (
             Stage(
                 8.4,
-                # The second stage has the task's present values, which came from this.
                 (
                     "--cfg.task.reward.action_rate", "0.6", "--cfg.task.reward.target_step", "1.5",
                     "--cfg.task.reward.target_step_limit", "0.3",
                     "--cfg.task.reward.torque_saturation", "1.0",
                 ),
             ),
-            Stage(2.5, ("--cfg.max_iterations", "4000")),
+            # Resumed, it would have the first stage's values: the task's present ones came from this.
+            Stage(
+                2.5,
+                (
+                    "--cfg.max_iterations", "4000",
+                    "--cfg.task.reward.action_rate", "1.2", "--cfg.task.reward.target_step", "5.0",
+                    "--cfg.task.reward.target_step_limit", "0.28",
+                    "--cfg.task.reward.torque_saturation", "2.0",
+                ),
+            ),
         ),
     ),
     "residual": Recipe(

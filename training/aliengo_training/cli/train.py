@@ -12,12 +12,19 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 import tyro
 
-from aliengo_training.checkpoints import CheckpointError, find_checkpoint, run_folder
+from aliengo_training.checkpoints import (
+    CheckpointError,
+    find_checkpoint,
+    from_config_dict,
+    iterations,
+    read_params,
+    run_folder,
+)
 from aliengo_training.learning.build import build_runner, find_motions
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
 from aliengo_training.learning.finite import NonFiniteError
-from aliengo_training.learning.logs import MetricsLog, Progress, write_params
+from aliengo_training.learning.logs import MetricsLog, Progress, earlier_stages, write_params
 from aliengo_training.learning.memory import fitting_num_envs, free_gpu_bytes
 from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
@@ -35,12 +42,14 @@ class TrainArgs:
         rl_device: Torch device.
         num_envs: Robots per process, as --cfg.num_envs; by default as many of the task's own number
             as the GPU's free memory holds.
-        headless: Without a window (Isaac Gym only; the other backends have none).
-        resume: Continue a run.
-        load_run: Run to continue, by default output_name.
+        headless: Without a window, the default; --no_headless opens Isaac Gym's (the other backends
+            have none).
+        resume: Continue a run with the parameters of its params.json; what is given here wins.
+        load_run: Run to continue, by default output_name; another one is continued in a new folder.
         checkpoint: Iteration to continue from, by default the last.
         base_checkpoint: Base policy of a residual or fine-tuning run: a model_<iteration>.pt, or a
-            policy file (.onnx), which has no critic and no noise to start from.
+            policy file (.onnx), which has no critic and no noise to start from. A run that is resumed
+            holds its base and needs none.
         max_minutes: Stop after this time, with a checkpoint.
         log_root: Where run folders are made.
         capture: Replay training as CUDA graphs.
@@ -74,9 +83,10 @@ def parse(arguments: Sequence[str]) -> TrainArgs:
             task = argument.split("=", 1)[1]
     if "-h" in arguments or "--help" in arguments:
         task = task if task in EXPERIMENTS else TrainArgs.task
-    default = TrainArgs(task=task, cfg=experiment(task))
-    # Underscores as the users type them; tyro takes either.
-    args = tyro.cli(TrainArgs, args=list(arguments), default=default, use_underscores=True)
+    args = _read(arguments, TrainArgs(task=task, cfg=experiment(task)))
+    if args.resume:
+        source = run_folder(args.log_root, args.task, args.load_run or args.output_name)
+        args = _read(arguments, TrainArgs(task=task, cfg=_config_of(source, args)))
     if args.num_envs is None:
         names = {argument.split("=", 1)[0].replace("-", "_") for argument in arguments}
         chosen = "__cfg.num_envs" in names
@@ -84,6 +94,28 @@ def parse(arguments: Sequence[str]) -> TrainArgs:
     if args.num_envs < 1:
         raise ValueError(f"--num_envs is {args.num_envs}, expected at least 1")
     return _with_num_envs(args, args.num_envs)
+
+
+def _read(arguments: Sequence[str], default: TrainArgs) -> TrainArgs:
+    # Underscores as the users type them; tyro takes either.
+    return tyro.cli(TrainArgs, args=list(arguments), default=default, use_underscores=True)
+
+
+def _config_of(source: Path, args: TrainArgs) -> ExperimentConfig:
+    """What a run that is continued was trained with."""
+    document = read_params(source)
+    if not document:
+        if source.is_dir():
+            print(f"{source} has no params.json: the task's own parameters apply", file=sys.stderr)
+        return experiment(args.task)
+    config: ExperimentConfig = from_config_dict(
+        ExperimentConfig, document["config"], str(source / "params.json")
+    )
+    if config.task.name != args.task:
+        raise CheckpointError(
+            f"{source} is a run of {config.task.name}, --task is {args.task}: they must be the same"
+        )
+    return config
 
 
 def _with_num_envs(args: TrainArgs, num_envs: int) -> TrainArgs:
@@ -146,6 +178,11 @@ def _resume_point(args: TrainArgs, folder: Path) -> Optional[Path]:
             )
         return None
     source = run_folder(args.log_root, args.task, args.load_run or args.output_name)
+    if source.resolve() != folder.resolve() and iterations(folder):
+        raise CheckpointError(
+            f"{folder} already holds another run than {source}, which --load_run continues; choose "
+            f"another --output_name, or leave out --load_run to continue what {folder} holds"
+        )
     return find_checkpoint(source, args.checkpoint)
 
 
@@ -173,16 +210,19 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
         args.base_checkpoint,
         args.headless,
         args.capture,
+        resumes=resume_from is not None,
     )
+    earlier: List[Dict[str, Any]] = []
     if resume_from is not None:
         runner.load(resume_from)
+        earlier = earlier_stages(resume_from.parent, runner.iteration)
         print(f"resumed from {resume_from} at iteration {runner.iteration}")
     stop = StopRequest(args.max_minutes)
     log = None
     if world.is_main:
         folder.mkdir(parents=True, exist_ok=True)
         extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
-        write_params(folder, args.cfg, command, extra)
+        write_params(folder, args.cfg, command, extra, earlier)
         log = MetricsLog(folder, resume=args.resume)
         if args.cfg.kind == "residual":
             plot_schedules(args.cfg.residual, folder)

@@ -52,12 +52,21 @@ def load_reference(
 
 
 def build_model(
-    config: ExperimentConfig, device: torch.device, base_checkpoint: Optional[Path] = None
+    config: ExperimentConfig,
+    device: torch.device,
+    base_checkpoint: Optional[Path] = None,
+    resumes: bool = False,
 ) -> ActorCritic:
     """The networks of a run, with the base's weights where the task starts from a base.
 
+    Args:
+        config: The experiment.
+        device: Where they live.
+        base_checkpoint: Of the base, for residual and fine-tuning runs.
+        resumes: All weights will come from a checkpoint of the run itself, so that no base is read.
+
     Raises:
-        ValueError: If a residual or fine-tuning run has no base checkpoint.
+        ValueError: If a residual or fine-tuning run neither resumes nor has a base checkpoint.
     """
     network = config.network
     if config.kind == "base":
@@ -70,12 +79,14 @@ def build_model(
             network.initial_std,
         )
         return model.to(device)
-    if base_checkpoint is None:
+    if base_checkpoint is None and not resumes:
         raise ValueError(
             f"a {config.kind} run starts from a base; give --base_checkpoint model_<iteration>.pt "
             "or a policy file, e.g. models/base.onnx"
         )
-    base = load_base_weights(base_checkpoint, network.activation)
+    base = {}
+    if base_checkpoint is not None and not resumes:
+        base = load_base_weights(base_checkpoint, network.activation)
     if config.kind == "residual":
         residual = ActorCriticResidual(
             OBSERVATION_SIZE,
@@ -87,7 +98,8 @@ def build_model(
             network.hidden,
             device,
         )
-        residual.load_base(base)
+        if base:
+            residual.load_base(base)
         return residual.to(device)
     model = ActorCritic(
         OBSERVATION_SIZE,
@@ -97,7 +109,8 @@ def build_model(
         network.activation,
         config.residual.initial_std,
     )
-    base_parts(base, {"actor": model.actor, "critic": model.critic})
+    if base:
+        base_parts(base, {"actor": model.actor, "critic": model.critic})
     with torch.no_grad():
         if "log_std" in base:
             model.log_std.copy_(base["log_std"])
@@ -115,6 +128,7 @@ def build_runner(
     base_checkpoint: Optional[Path] = None,
     headless: bool = True,
     capture: bool = True,
+    resumes: bool = False,
 ) -> OnPolicyRunner:
     """Simulator, task, networks and runner of an experiment.
 
@@ -127,10 +141,11 @@ def build_runner(
         base_checkpoint: Of the base, for residual and fine-tuning runs.
         headless: Without a window (Isaac Gym).
         capture: Replay training as CUDA graphs.
+        resumes: A checkpoint of the run itself will be loaded; needs no base.
     """
     world = world or World()
     simulator = make_simulator(sim, config.num_envs, device, config.task.simulation, headless)
     reference = load_reference(motion_files, config, simulator.device) if motion_files else None
     task = LocomotionTask(simulator, config.task, reference, seed=config.seed + 1000 * world.rank)
-    model = build_model(config, simulator.device, base_checkpoint)
+    model = build_model(config, simulator.device, base_checkpoint, resumes)
     return OnPolicyRunner(task, model, config, reference, world, capture)

@@ -10,23 +10,55 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 
-from aliengo_training.checkpoints import config_dict
+from aliengo_training.checkpoints import config_dict, read_params
 
 
-def write_params(folder: Path, config: Any, command: List[str], extra: Dict[str, Any]) -> None:
-    """Write the resolved configuration and where it ran to `params.json`."""
+def earlier_stages(folder: Path, iteration: int) -> List[Dict[str, Any]]:
+    """Parameters of a run that is continued and of the stages before it, oldest first.
+
+    Args:
+        folder: Of the run that is continued.
+        iteration: Where it is continued; noted as `until_iteration`.
+    """
+    document = read_params(folder)
+    if not document:
+        return []
+    before = document.pop("earlier_stages", [])
+    return [*before, {**document, "until_iteration": iteration}]
+
+
+def write_params(
+    folder: Path,
+    config: Any,
+    command: List[str],
+    extra: Dict[str, Any],
+    earlier: Sequence[Dict[str, Any]] = (),
+) -> None:
+    """Write the resolved configuration and where it ran to `params.json`.
+
+    Args:
+        folder: Of the run.
+        config: Of this stage.
+        command: Arguments of `train.py`.
+        extra: Further entries.
+        earlier: Of the stages that this one continues (`earlier_stages`).
+    """
     content = {
         "config": config_dict(config),
         "command": command,
         "git_commit": git_commit(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         **extra,
+        "earlier_stages": list(earlier),
     }
-    (folder / "params.json").write_text(json.dumps(content, indent=2) + "\n")
+    # Never half a file: what the earlier stages were is nowhere else.
+    temporary = folder / "params.tmp"
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / "params.json")
 
 
 def git_commit() -> str:

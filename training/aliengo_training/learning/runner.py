@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 import torch
 from torch import Tensor
 
-from aliengo_training.checkpoints import load_checkpoint, save_checkpoint
+from aliengo_training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from aliengo_training.learning.amp import MotionPrior
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.config import ExperimentConfig
@@ -304,6 +304,12 @@ class OnPolicyRunner:
         if self.prior is not None:
             save_checkpoint(folder / "replay.pt", self.prior.replay_state())
 
+    def _load_weights(self, state: Dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        if self.prior is not None and "prior" in state:
+            self.prior.load_state_dict(state["prior"])
+
     def load(self, path: Path) -> None:
         """Continue from a checkpoint: networks, optimisers, learning rate, normaliser, replay, RNG, counters.
 
@@ -313,15 +319,21 @@ class OnPolicyRunner:
             CheckpointError: If the checkpoint is of another kind of run or its networks have other sizes.
         """
         state = load_checkpoint(path, str(self.device))
-        self.model.load_state_dict(state["model"])
-        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        if state.get("kind") != self.config.kind:
+            raise CheckpointError(
+                f"{path} is of a {state.get('kind')} run, expected {self.config.kind} (--task)"
+            )
+        try:
+            self._load_weights(state)
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path} does not fit the configured networks (--cfg): {error}"
+            ) from error
         self.iteration = int(state["iteration"])
         self.environment_steps = int(state["environment_steps"])
-        if self.prior is not None and "prior" in state:
-            self.prior.load_state_dict(state["prior"])
-            replay = path.parent / "replay.pt"
-            if replay.is_file():
-                self.prior.load_replay_state(load_checkpoint(replay, str(self.device)))
+        replay = path.parent / "replay.pt"
+        if self.prior is not None and replay.is_file():
+            self.prior.load_replay_state(load_checkpoint(replay, str(self.device)))
         if self.world.size > 1:
             seed_everything(self.config.seed, self.world, self.iteration)
             return

@@ -1,0 +1,162 @@
+"""Continuing a run: with the parameters it had, in its own folder, with all that it was made of on record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import List
+
+import pytest
+import torch
+
+from aliengo_training.checkpoints import CheckpointError, load_checkpoint
+from aliengo_training.cli import train
+from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.logs import earlier_stages, write_params
+from aliengo_training.motion.files import write_motion
+from aliengo_training.motion.testing import wavy_clip
+from aliengo_training.recipes import RECIPES
+from aliengo_training.tasks.registry import EXPERIMENTS, experiment
+
+SMALL = [
+    "--cfg.num_envs", "4", "--cfg.ppo.rollout_steps", "4", "--cfg.ppo.epochs", "1",
+    "--cfg.network.hidden", "16", "8", "--cfg.residual.hidden", "16", "--cfg.amp.hidden", "16", "8",
+    "--cfg.amp.batch_size", "32", "--cfg.amp.updates", "1", "--cfg.amp.replay_inserts", "16",
+    "--cfg.amp.replay_size", "64", "--cfg.style.table_size", "200", "--cfg.task.simulation.decimation", "4",
+]  # fmt: skip
+
+
+@pytest.fixture
+def common(tmp_path: Path) -> List[str]:
+    """Arguments that every run here needs, resumed or not."""
+    write_motion(wavy_clip(), tmp_path / "wave.txt")
+    motion = ["--motion_files", str(tmp_path / "wave.txt")]
+    return [*motion, "--log_root", str(tmp_path), "--sim", "mujoco", "--rl_device", "cpu"]
+
+
+def run(*arguments: str) -> Path:
+    """Train in this process; returns the run's folder."""
+    given = list(arguments)
+    return train.run(train.parse(given), given)[0]
+
+
+def last(iteration: int) -> List[str]:
+    return ["--cfg.max_iterations", str(iteration)]
+
+
+def test_resuming_alone_continues_with_the_same_parameters_and_keeps_the_earlier(
+    common: List[str], tmp_path: Path
+) -> None:
+    first = [*SMALL, *last(1), "--cfg.ppo.entropy", "0.01", "--cfg.task.reward.torque", "0.5"]
+    folder = run(*common, *first)
+    run(*common, "--resume", *last(2), "--cfg.task.reward.torque", "0.25")
+    run(*common, "--resume", *last(3))
+    params = json.loads((folder / "params.json").read_text())
+    assert params["config"]["network"]["hidden"] == [16, 8]
+    assert params["config"]["ppo"]["entropy"] == 0.01
+    assert params["config"]["task"]["reward"]["torque"] == 0.25
+    stages = params["earlier_stages"]
+    assert [stage["until_iteration"] for stage in stages] == [1, 2]
+    assert [stage["config"]["task"]["reward"]["torque"] for stage in stages] == [0.5, 0.25]
+    assert stages[0]["command"] == [*common, *first]
+    assert not any("earlier_stages" in stage for stage in stages)
+    assert (folder / "model_3.pt").is_file()
+
+
+@pytest.mark.parametrize("task", sorted(EXPERIMENTS))
+def test_the_parameters_of_every_task_come_back_as_they_were(task: str, tmp_path: Path) -> None:
+    folder = tmp_path / task / "run"
+    folder.mkdir(parents=True)
+    default = experiment(task)
+    config = dataclasses.replace(
+        default,
+        reward_scale=0.125,
+        residual=dataclasses.replace(default.residual, bound=2.5),
+        style=dataclasses.replace(default.style, speed_range=(0.25, 1.25)),
+    )
+    write_params(folder, config, [], {})
+    parsed = train.parse(["--task", task, "--log_root", str(tmp_path), "--resume"]).cfg
+    assert parsed == config
+
+
+def test_another_runs_folder_is_not_continued_into(common: List[str], tmp_path: Path) -> None:
+    mine = run(*common, *SMALL, *last(1), "--output_name", "mine")
+    run(*common, *SMALL, *last(1), "--output_name", "other")
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    both = [*common, "--resume", "--load_run", "other", *last(2)]
+    with pytest.raises(CheckpointError, match=r"mine already holds another run than .*other"):
+        run(*both, "--output_name", "mine")
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    new = run(*both, "--output_name", "new")
+    assert (new / "model_2.pt").is_file()
+    assert (
+        json.loads((new / "params.json").read_text())["earlier_stages"][0]["until_iteration"] == 1
+    )
+
+
+@pytest.mark.parametrize("task", ["aliengo_residual", "aliengo_finetune"])
+def test_a_run_from_a_base_is_continued_without_the_base(
+    task: str, common: List[str], tmp_path: Path
+) -> None:
+    base = run(*common, *SMALL, *last(1)) / "model_1.pt"
+    folder = run(*common, *SMALL, *last(1), "--task", task, "--base_checkpoint", str(base))
+    base.unlink()
+    run(*common, *last(2), "--task", task, "--resume")
+    first, second = (load_checkpoint(folder / f"model_{n}.pt")["model"] for n in (1, 2))
+    if task == "aliengo_residual":
+        for name in ("base_actor.0.weight", "base_std"):
+            assert torch.equal(first[name], second[name])
+    assert not torch.equal(first["actor.0.weight"], second["actor.0.weight"])
+
+
+@pytest.mark.parametrize("part", ["network", "amp"])
+def test_networks_that_do_not_fit_are_named(
+    part: str, common: List[str], capsys: pytest.CaptureFixture
+) -> None:
+    run(*common, *SMALL, *last(1))
+    with pytest.raises(SystemExit) as ending:
+        train.main([*common, "--resume", *last(2), f"--cfg.{part}.hidden", "24", "8"])
+    assert ending.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert "size mismatch" in error
+    assert "does not fit the configured networks" in error
+
+
+def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "aliengo_amp" / "run"
+    folder.mkdir(parents=True)
+    write_params(folder, experiment("aliengo_amp"), [], {})
+    torch.save({"schema_version": 1}, folder / "model_1.pt")
+    given = ["--task", "aliengo_finetune", "--resume", "--load_run", str(folder)]
+    with pytest.raises(
+        CheckpointError, match=r"is a run of aliengo_amp, --task is aliengo_finetune"
+    ):
+        train.parse(given)
+
+
+def test_parameters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "aliengo_amp" / "run"
+    folder.mkdir(parents=True)
+    arguments = ["--log_root", str(tmp_path), "--resume"]
+    (folder / "params.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"params\.json is not JSON"):
+        train.parse(arguments)
+    (folder / "params.json").write_text('{"config": {"entropy": 1}}')
+    with pytest.raises(CheckpointError, match=r"params\.json has unknown key\(s\) entropy"):
+        train.parse(arguments)
+    (folder / "params.json").unlink()
+    assert train.parse(arguments).cfg == experiment("aliengo_amp")
+    assert earlier_stages(folder, 1) == []
+
+
+def test_the_second_stage_of_the_base_has_the_tasks_present_values(tmp_path: Path) -> None:
+    first, second = RECIPES["base"].stages
+    folder = tmp_path / "aliengo_amp" / "base"
+    folder.mkdir(parents=True)
+    common = ["--log_root", str(tmp_path), "--output_name", "base"]
+    write_params(folder, train.parse([*common, *first.overrides]).cfg, [], {})
+    resumed: ExperimentConfig = train.parse([*common, "--resume", *second.overrides]).cfg
+    assert resumed.task == experiment("aliengo_amp").task
+    assert resumed.max_iterations == 4000
