@@ -104,11 +104,23 @@ class Controller:
         return self.policies[self.policy]
 
     def select(self, name: str) -> Answer:
-        """Change the policy, and clear a fault of its residual; refused while walking."""
+        """Change the policy, and clear a fault of its residual; refused while walking.
+
+        A policy with another control period is refused, too: its steps would come at a wrong rate.
+        """
         if name not in self.policies:
             return Answer(False, f"unknown policy {name!r}; loaded are {sorted(self.policies)}")
         if self.mode is Mode.WALK:
             return Answer(False, f"policy {name!r} refused: the robot walks; stand first")
+        period, running = (
+            self.policies[each].contract.control_period_s for each in (name, self.policy)
+        )
+        if period != running:
+            return Answer(
+                False,
+                f"policy {name!r} refused: its control period is {period:g} s, that of the "
+                f"running one {running:g} s; start with it instead",
+            )
         self.policy = name
         self.runtime.clear_residual_fault()
         return Answer(True, f"policy {name} selected")

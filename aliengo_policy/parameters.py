@@ -1,8 +1,8 @@
-"""The parameters of the policy node as data, and what becomes of their values."""
+"""Parameters of nodes as data; those of the policy node, and what becomes of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,40 @@ _SETTINGS = ControllerSettings()
 
 @dataclass(frozen=True)
 class Parameter:
-    """One ROS parameter; ``low`` and ``high`` are inclusive and only given for numbers."""
+    """One ROS parameter that is fixed from the node's start.
+
+    Attributes:
+        name: of the parameter.
+        default: its value if none is given, and its type; a list of numbers keeps its length.
+        description: what it is, with its unit.
+        low: smallest number allowed, of a list the smallest in it; only given for numbers.
+        high: the largest likewise.
+    """
 
     name: str
     default: Any
     description: str
     low: float | None = None
     high: float | None = None
+
+
+def check_range(parameter: Parameter, value: Any) -> None:
+    """Refuse numbers out of range, those that are not finite, and lists of them that differ in length.
+
+    Raises:
+        ValueError: naming the parameter, its value and what is allowed.
+    """
+    low, high = parameter.low, parameter.high
+    if low is None or high is None:
+        return
+    several = isinstance(parameter.default, Sequence)
+    numbers = list(value) if several else [value]
+    count = len(parameter.default) if several else 1
+    if len(numbers) != count or not all(low <= number <= high for number in numbers):
+        allowed = f"{count} numbers from {low:g} to {high:g}" if several else f"{low:g} to {high:g}"
+        raise ValueError(
+            f"parameter {parameter.name} is {numbers if several else value}; allowed: {allowed}"
+        )
 
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -43,7 +70,6 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("command_release_after_s", _LIMITS.release_after_s, "age that ends WALK", 0.05, 60.0),
     Parameter("use_stamped", False, "cmd_vel is a TwistStamped instead of a Twist"),
-    Parameter("state_decimation", 10, "low_state messages per policy step", 1, 100),
     Parameter(
         "shadow", False, "the bridge withholds the commands: do not expect the robot to follow"
     ),

@@ -2,8 +2,9 @@
 
 Subscribes `low_state`, `cmd_vel`, `mode_request`, `policy_request`, `bridge/state`,
 `teleop/source`, `estop`. Publishes `low_cmd`, `policy/state`, `policy/step`, `/diagnostics`.
-Services `policy/<mode>` and `policy/select`. A policy step is triggered by every tenth state, not
-by a clock of its own, so that no observation is older than one state message.
+Services `policy/<mode>` and `policy/select`. A policy step is triggered by every n-th state, as
+the policy's control period demands, not by a clock of its own: no observation is older than one
+state message.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rclpy
@@ -24,8 +24,8 @@ from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState, PolicyStep
 from aliengo_msgs.srv import SelectPolicy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist, TwistStamped
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -43,11 +43,11 @@ from aliengo_policy.observation import RobotState
 from aliengo_policy.pacing import StepPacer
 from aliengo_policy.parameters import (
     PARAMETERS,
-    Parameter,
     make_limits,
     make_settings,
     resolve_policy,
 )
+from aliengo_policy.parameters_node import declare_parameters
 from aliengo_policy.paths import shared_folder
 from aliengo_policy.statistics import StepStatistics
 from aliengo_policy.stream_node import StreamNode
@@ -64,13 +64,14 @@ class PolicyNode(StreamNode):
 
     Raises:
         ContractError: when the selected policy cannot be used.
-        ValueError: when a parameter is unknown or parameters contradict each other.
+        ValueError: when a parameter is unknown or out of range, parameters contradict each other,
+            or the policy's control period does not fit the robot's rate.
+        ParameterException: when a parameter has the wrong type or is out of range.
     """
 
     def __init__(self) -> None:
         super().__init__("policy")
-        values = {parameter.name: self._declare(parameter) for parameter in PARAMETERS}
-        self._refuse_unknown_parameters()
+        values = declare_parameters(self, PARAMETERS)
         folder = Path(values["models_dir"] or shared_folder("models")).expanduser()
         selected = resolve_policy(values["policy"], folder)
         policies = load_policies(selected, selected.parent, self.get_logger().warning)
@@ -80,8 +81,10 @@ class PolicyNode(StreamNode):
             make_limits(values),
             make_settings(values),
         )
-        period = self._controller.runtime.contract.control_period_s
-        self._pacer = StepPacer(values["state_decimation"], period)
+        try:
+            self._pacer = StepPacer(self._controller.runtime.contract.control_period_s)
+        except ValueError as error:
+            raise ValueError(f"policy {selected.stem}: {error}") from None
         self._stamped: bool = values["use_stamped"]
         self._source = "cmd_vel"
         self._step = 0
@@ -102,27 +105,6 @@ class PolicyNode(StreamNode):
         self.get_logger().info(f"policy {selected.stem} selected, loaded are: {names}")
         # Below the bridge's: the bridge must be able to damp the robot whatever the policy does.
         self.get_logger().info(raise_priority(values["realtime_priority"]))
-
-    def _declare(self, parameter: Parameter) -> Any:
-        """Declare a parameter that is fixed at start, and return its value."""
-        descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
-        if parameter.low is not None and parameter.high is not None:
-            low, high = parameter.low, parameter.high
-            if isinstance(parameter.default, int):
-                bounds = IntegerRange(from_value=int(low), to_value=int(high), step=1)
-                descriptor.integer_range = [bounds]
-            else:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=low, to_value=high)
-                ]
-        return self.declare_parameter(parameter.name, parameter.default, descriptor).value
-
-    def _refuse_unknown_parameters(self) -> None:
-        """A misspelt key of a parameter file would otherwise be ignored in silence."""
-        unknown = sorted(n for n in self._parameter_overrides if not self.has_parameter(n))
-        if unknown:
-            known = ", ".join(parameter.name for parameter in PARAMETERS)
-            raise ValueError(f"unknown parameter {', '.join(unknown)}; known are: {known}")
 
     def _open_topics(self) -> None:
         self._command_out = self.create_publisher(LowCmd, "low_cmd", 1)
@@ -151,7 +133,7 @@ class PolicyNode(StreamNode):
     # --- the control loop -------------------------------------------------------------------------
 
     def _on_state(self, data: bytes) -> bool:
-        """Count a state; at every tenth, run a step. Right after it there is time for the rest."""
+        """Count a state; when a step is due, run it. Right after it there is time for the rest."""
         received_s = time.monotonic()
         if not self._pacer.is_due(received_s):
             return False
@@ -359,7 +341,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     try:
         node = PolicyNode()
-    except (ContractError, ValueError) as error:
+    except (ContractError, ValueError, ParameterException) as error:
         print(f"policy: {error}", file=sys.stderr, flush=True)
         rclpy.try_shutdown()
         sys.exit(1)

@@ -14,9 +14,9 @@ import numpy as np
 from aliengo_description import robot
 from aliengo_policy.contract import ContractError
 from aliengo_policy.observation import RobotState
+from aliengo_policy.pacing import STATE_RATE_HZ
 from aliengo_policy.runtime import PolicyRuntime
 
-STATE_RATE_HZ = 500.0
 GRAVITY = 9.81
 # A pose of the motors lying prone, by hand or by the vendor's remote, is only roughly known.
 _POSE_TOLERANCE = 0.8

@@ -1,5 +1,6 @@
 """The state machine: who may go where, when, and why not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from controller_rig import PERIOD_S, UPRIGHT, make_rig
 from aliengo_description import robot
 from aliengo_policy.controller import ControllerSettings
 from aliengo_policy.modes import ACTIVE, REQUESTS, Mode
+from aliengo_policy.runtime import PolicyRuntime
+from aliengo_policy.testing import example_contract, write_linear_policy
 
 
 def rolled(angle: float) -> np.ndarray:
@@ -215,3 +218,14 @@ def test_a_robot_that_was_damped_stays_damped_when_the_cause_is_gone(tmp_path: P
     rig.controller.bridge_fault = ""
     rig.run(1.0)
     assert rig.controller.mode is Mode.DAMPING
+
+
+def test_a_policy_with_another_control_period_is_not_switched_to(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path).stand()
+    contract = replace(example_contract(), control_period_s=0.01)
+    path = write_linear_policy(tmp_path / "fast.onnx", contract=contract)
+    rig.controller.policies = {**rig.controller.policies, "fast": PolicyRuntime(path)}
+    answer = rig.controller.select("fast")
+    assert not answer.accepted
+    assert "control period is 0.01 s, that of the running one 0.02 s" in answer.message
+    assert rig.controller.policy == "base"
