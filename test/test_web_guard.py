@@ -145,6 +145,11 @@ def test_a_viser_that_cannot_be_guarded_is_not_left_running(
     monkeypatch.setattr(viser, "ViserServer", OtherServer)
     before = websockets.asyncio.server.serve
     with pytest.raises(RuntimeError, match="does not start its server as expected"):
-        start_guarded(NAMES)
+        start_guarded(NAMES, host="127.0.0.1")
     assert stopped == [True]
     assert websockets.asyncio.server.serve is before
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"host is '192\.0\.2\.1'.*allowed is an address of this"):
+        start_guarded(NAMES, host="192.0.2.1", port=0, verbose=False)

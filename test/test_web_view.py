@@ -221,3 +221,28 @@ def test_the_page_cannot_be_talked_into_another_server(page):
     )
     blocked = wait_for(lambda: browser.evaluate("window.blocked.join()"), "the refusal")
     assert blocked.startswith("connect-src ws://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        ("rate_hz:=0.0", "rate_hz"),
+        ("hosts:=x", "unknown parameter hosts; known are: host, "),
+        ("host:=192.0.2.1", "host is '192.0.2.1', on which this machine cannot listen"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_and_exit_code_1(parameter, words):
+    done = subprocess.run(
+        [
+            *ENDS_WITH_US,
+            *(sys.executable, "-m", "aliengo_policy.web.web_node"),
+            *("--ros-args", "-p", parameter),
+        ],
+        env=os.environ | {"ROS_DOMAIN_ID": str(DOMAIN)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("web: ")]
+    assert len(said) == 1, done.stderr
+    assert words in said[0]
+    assert "Traceback" not in done.stderr

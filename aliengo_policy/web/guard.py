@@ -137,18 +137,21 @@ def guarded(names: Collection[str]) -> Iterator[Guard]:
             websockets.asyncio.server.serve = serve  # type: ignore[misc]
 
 
-def start_guarded(names: Collection[str], **options: Any) -> viser.ViserServer:
+def start_guarded(names: Collection[str], host: str, **options: Any) -> viser.ViserServer:
     """Starts viser's server behind a guard.
 
     Args:
         names: What :func:`own_names` says.
-        options: Of `viser.ViserServer`.
+        host: Address or name to listen on.
+        options: Further ones of `viser.ViserServer`.
 
     Raises:
         RuntimeError: If this version of viser cannot be guarded; no server is left running.
+        ValueError: If nobody can listen on `host` here.
     """
+    _check_address(host)
     with guarded(names) as guard:
-        server = viser.ViserServer(**options)
+        server = viser.ViserServer(host=host, **options)
     if not guard.installed:
         server.stop()
         raise RuntimeError(
@@ -156,6 +159,18 @@ def start_guarded(names: Collection[str], **options: Any) -> viser.ViserServer:
             "sites could not be kept out: install the version in requirements/sim.txt"
         )
     return server
+
+
+def _check_address(host: str) -> None:
+    # viser would wait for ever for its server, which could not start.
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, 0), family=family).close()
+    except OSError as error:
+        raise ValueError(
+            f"host is {host!r}, on which this machine cannot listen ({error}); allowed is an "
+            "address of this machine, or 0.0.0.0 for all of them"
+        ) from error
 
 
 def _policy(host: str) -> str:

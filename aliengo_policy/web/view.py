@@ -114,6 +114,7 @@ class WebView:
 
         Raises:
             RuntimeError: If other sites' pages cannot be kept out with this version of viser.
+            ValueError: If nobody can listen on `host` here.
         """
         self._links = links
         self._controls = controls

@@ -15,8 +15,8 @@ import rclpy
 from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -27,6 +27,8 @@ from std_srvs.srv import Trigger
 
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
+from aliengo_policy.parameters import Parameter
+from aliengo_policy.parameters_node import declare_parameters
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 
@@ -34,20 +36,31 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SILENCE_S = 0.5
 """Age of the newest joint state at which the page says that the robot is silent."""
 
+PARAMETERS = (
+    Parameter("host", "127.0.0.1", "address to listen on; 0.0.0.0 = everybody"),
+    Parameter("port", 8080, "TCP port; the next free one if it is taken", 1, 65535),
+    Parameter("speed_limits", [1.0, 0.5, 1.0], "ends of the stick, vx vy wz", 0.05, 10.0),
+    Parameter("allowed_hosts", [""], "further names browsers may call it by"),
+    Parameter("rate_hz", 20.0, "refresh rate of the page [Hz]", 1.0, 100.0),
+    Parameter("command_topic", "cmd_vel_web", "cmd_vel where no teleop node runs"),
+    Parameter("use_stamped", False, "publish TwistStamped"),
+)
+
 
 class WebNode(Node):
     """Collects the state from topics and hands it to the page at `rate_hz`."""
 
     def __init__(self) -> None:
-        """Starts the server and opens the topics."""
+        """Starts the server and opens the topics.
+
+        Raises:
+            ParameterException: If a parameter has the wrong type or is out of range.
+            RuntimeError: If other sites' pages cannot be kept out with this version of viser.
+            ValueError: If a parameter is unknown or its value impossible.
+        """
         super().__init__("web")
-        host = self._declare("host", "127.0.0.1", "address to listen on; 0.0.0.0 = everybody")
-        port = self._declare("port", 8080, "TCP port; the next free one if it is taken")
-        limits = self._declare("speed_limits", [1.0, 0.5, 1.0], "ends of the stick, vx vy wz")
-        names = self._declare("allowed_hosts", [""], "further names browsers may call it by")
-        rate = self._declare("rate_hz", 20.0, "refresh rate of the page [Hz]")
-        topic = self._declare("command_topic", "cmd_vel_web", "cmd_vel where no teleop node runs")
-        self._stamped = self._declare("use_stamped", False, "publish TwistStamped")
+        values = declare_parameters(self, PARAMETERS)
+        self._stamped: bool = values["use_stamped"]
         self._status = Status(position=np.array([0.0, 0.0, robot.stand_height()]))
         self._last_joints = float("-inf")
         self._truth_heard = False
@@ -56,11 +69,11 @@ class WebNode(Node):
         self._policy_out = self.create_publisher(String, "policy_request", 10)
         self._estop_out = self.create_publisher(Bool, "estop", 10)
         twist = TwistStamped if self._stamped else Twist
-        self._command_out = self.create_publisher(twist, topic, 1)
+        self._command_out = self.create_publisher(twist, values["command_topic"], 1)
         self._reset_client = self.create_client(Trigger, "bridge/reset_fault")
         self._listen()
 
-        vx, vy, wz = (float(limit) for limit in limits)
+        vx, vy, wz = values["speed_limits"]
         controls = Controls(
             request_mode=lambda mode: self._mode_out.publish(String(data=mode)),
             request_policy=lambda name: self._policy_out.publish(String(data=name)),
@@ -69,17 +82,13 @@ class WebNode(Node):
             reset=self._reset,
         )
         links = read_model(robot.urdf_path())
-        allowed = [name for name in names if name]
-        self.view = WebView(links, controls, host, port, (vx, vy, wz), allowed)
+        allowed = [name for name in values["allowed_hosts"] if name]
+        self.view = WebView(links, controls, values["host"], values["port"], (vx, vy, wz), allowed)
         self._start = time.monotonic()
         # The node's own clock is the wall clock: set back, it would stop the timer.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0 / rate, self._refresh, clock=steady)
+        self.create_timer(1.0 / values["rate_hz"], self._refresh, clock=steady)
         self.get_logger().info(f"the live view is at {self.view.url}")
-
-    def _declare(self, name: str, default: object, description: str) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
 
     def _listen(self) -> None:
         sensor = qos_profile_sensor_data
@@ -168,7 +177,11 @@ def main() -> None:
     """Runs the node until it is shut down."""
     avoid_shared_memory()
     rclpy.init()
-    node = WebNode()
+    try:
+        node = WebNode()
+    except (RuntimeError, ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"web: {error}") from error
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
