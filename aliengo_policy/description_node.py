@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
@@ -21,6 +21,8 @@ from std_msgs.msg import String
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.link_frames import LinkFrame, fixed_frames, moving_frames
+from aliengo_policy.parameters import Parameter
+from aliengo_policy.parameters_node import declare_parameters
 
 try:
     from geometry_msgs.msg import TransformStamped
@@ -29,16 +31,25 @@ except ImportError:
     TFMessage = None
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+PARAMETERS = (
+    Parameter("decimation", 4, "joint_states per tf message", 1, 1000),
+    Parameter("frame_prefix", "", "put before every frame, for several robots"),
+)
 
 
 class DescriptionNode(Node):
-    """Publishes the URDF once and the links' frames at a part of the joint states' rate."""
+    """Publishes the URDF once and the links' frames at a part of the joint states' rate.
+
+    Raises:
+        ValueError: when a parameter is unknown or out of range.
+        ParameterException: when a parameter has the wrong type or is out of range.
+    """
 
     def __init__(self) -> None:
         super().__init__("description")
-        self._decimation = self._declare("decimation", 4, "joint_states per tf message")
-        prefix = self._declare("frame_prefix", "", "put before every frame, for several robots")
-        self._prefix: str = prefix
+        values = declare_parameters(self, PARAMETERS)
+        self._decimation: int = values["decimation"]
+        self._prefix: str = values["frame_prefix"]
         self._count = 0
         self._urdf_out = self.create_publisher(String, "robot_description", LATCHED)
         self._urdf_out.publish(String(data=robot.urdf_path().read_text()))
@@ -51,10 +62,6 @@ class DescriptionNode(Node):
         self.create_subscription(
             JointState, "joint_states", self._on_joints, qos_profile_sensor_data
         )
-
-    def _declare(self, name: str, default: Any, description: str) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
 
     def _on_joints(self, message: JointState) -> None:
         self._count += 1
@@ -80,7 +87,11 @@ def main() -> None:
     """Run the node until it is shut down."""
     avoid_shared_memory()
     rclpy.init()
-    node = DescriptionNode()
+    try:
+        node = DescriptionNode()
+    except (ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"description: {error}") from None
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import rclpy
 from nav_msgs.msg import Odometry
-from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from unitree_legged_msgs.msg import LowState
 
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.odometry import Estimate, LegOdometry, OdometryConfig, Reading
+from aliengo_policy.parameters import Parameter
+from aliengo_policy.parameters_node import declare_parameters
 from aliengo_policy.stream_node import StreamNode
 
 try:
@@ -39,20 +40,33 @@ _FLOATS = (
 _ENDS = np.cumsum([count for _, count in _FLOATS])[:-1]
 MAX_STEP_S = 0.1
 """After a longer gap in the stream the filter starts anew."""
+PARAMETERS = (
+    Parameter("decimation", 5, "every n-th low_state is used", 1, 25),
+    Parameter("odom_frame", "odom", "world-fixed frame"),
+    Parameter("base_frame", "base_link", "frame of the robot"),
+    Parameter("publish_tf", True, "publish odom -> base_link on /tf"),
+    Parameter("contact_force", [25.0, 60.0], "foot begins to count, counts [N]", 0.0, 500.0),
+)
 
 
 class OdometryNode(StreamNode):
     """Feeds every `decimation`-th state to `LegOdometry` and publishes the result."""
 
     def __init__(self) -> None:
-        """Declares the parameters and opens the topics."""
+        """Declares the parameters and opens the topics.
+
+        Raises:
+            ValueError: If a parameter is unknown or out of range.
+            ParameterException: If a parameter has the wrong type or is out of range.
+        """
         super().__init__("odometry")
-        self._decimation = self._declare("decimation", 5, "every n-th low_state is used")
-        self._odom_frame = self._declare("odom_frame", "odom", "world-fixed frame")
-        self._base_frame = self._declare("base_frame", "base_link", "frame of the robot")
-        publish_tf = self._declare("publish_tf", True, "publish odom -> base_link on /tf")
-        force = self._declare("contact_force", [25.0, 60.0], "foot begins to count, counts [N]")
-        self._config = OdometryConfig(contact_force=(force[0], force[1]))
+        values = declare_parameters(self, PARAMETERS)
+        self._decimation: int = values["decimation"]
+        self._odom_frame: str = values["odom_frame"]
+        self._base_frame: str = values["base_frame"]
+        publish_tf: bool = values["publish_tf"]
+        low, high = values["contact_force"]
+        self._config = OdometryConfig(contact_force=(low, high))
         self._filter = LegOdometry(self._config)
         self._last_tick: int | None = None
         self._count = 0
@@ -66,10 +80,6 @@ class OdometryNode(StreamNode):
         elif publish_tf:
             self.get_logger().warning("tf2_msgs is not installed: odom is published, tf is not")
         self.open_stream(LowState, "low_state", self._on_low_state, qos_profile_sensor_data)
-
-    def _declare(self, name: str, default: object, description: str) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
 
     def _on_low_state(self, data: bytes) -> None:
         self._count += 1
@@ -137,7 +147,12 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    OdometryNode().spin_stream(stop)
+    try:
+        node = OdometryNode()
+    except (ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"odometry: {error}") from None
+    node.spin_stream(stop)
     rclpy.try_shutdown()
 
 
