@@ -223,6 +223,30 @@ def test_a_disk_that_fills_up_ends_the_recording_readably(tmp_path, store, small
     assert bag.topics["/sample"].count > 0
 
 
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda recorder: recorder.attach([Path(__file__)] * 10, 1),
+        lambda recorder: recorder.add_metadata("name", {"key": "x" * 100_000}),
+    ],
+    ids=["attachments", "metadata"],
+)
+def test_whatever_fills_the_disk_is_said_alike(tmp_path, small_disk, fill):
+    recorder = Recorder(tmp_path / "run", min_free_bytes=0)
+    with pytest.raises(DiskFullError, match=r"cannot write .*run_0\.mcap"):
+        fill(recorder)
+    recorder.abandon()
+
+
+def test_a_new_topic_that_fills_the_disk_is_said_alike(tmp_path, small_disk):
+    recorder = Recorder(tmp_path / "run", min_free_bytes=0)
+    recorder.add_topic("/sample", SAMPLE, SAMPLE_TEXT)
+    recorder.write("/sample", np.random.default_rng(0).bytes(60_000), 1, 1)
+    with pytest.raises(DiskFullError, match=r"cannot write .*run_0\.mcap"):
+        recorder.add_topic("/text", TEXT, "# a long definition\n" * 1000)
+    recorder.abandon()
+
+
 def test_an_unknown_topic_and_a_missing_file_are_named(tmp_path, store):
     write(tmp_path / "run", store, count=10)
     with pytest.raises(BagError, match=r"no topic /nope.*'/sample'"):

@@ -2,16 +2,15 @@
 
 Messages go to disk as the serialised bytes that came from the wire, in small compressed chunks
 that are handed to the operating system at every `flush`. A process killed at any moment leaves
-a file that lacks at most the last chunk (and the index at its end, which readers can do without;
-`repair` adds it).
+a file that lacks at most the last chunk (and the index at its end, which readers can do without).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mcap.writer import CompressionType, Writer
@@ -25,7 +24,7 @@ CHUNK_SIZE = 64 * 1024
 
 
 class DiskFullError(OSError):
-    """Recording ended because the disk is full; the file up to here is kept."""
+    """The disk is full or takes no more; the file up to here is kept."""
 
 
 class Recorder:
@@ -41,6 +40,7 @@ class Recorder:
         Raises:
             FileExistsError: If the folder exists.
             DiskFullError: If the disk is already too full.
+            OSError: If the folder cannot be created.
         """
         folder.mkdir(parents=True)
         self.folder = folder
@@ -49,7 +49,8 @@ class Recorder:
         self._check_disk()
         self._stream = self.path.open("wb")
         self._writer = Writer(self._stream, CHUNK_SIZE, compression=CompressionType.ZSTD)
-        self._writer.start(profile="ros2", library="aliengo_policy")
+        with self._writing():
+            self._writer.start(profile="ros2", library="aliengo_policy")
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
         self._topics: dict[str, TopicSummary] = {}
@@ -69,14 +70,18 @@ class Recorder:
             type_name: `package/msg/Name`.
             definition: Text of the message definition with all contained types.
             qos: The publishers' QoS profiles as rosbag2 writes them (YAML).
+
+        Raises:
+            DiskFullError: If the disk is full.
         """
-        if type_name not in self._schemas:
-            self._schemas[type_name] = self._writer.register_schema(
-                type_name, "ros2msg", definition.encode()
+        with self._writing():
+            if type_name not in self._schemas:
+                self._schemas[type_name] = self._writer.register_schema(
+                    type_name, "ros2msg", definition.encode()
+                )
+            self._channels[topic] = self._writer.register_channel(
+                topic, "cdr", self._schemas[type_name], {"offered_qos_profiles": qos}
             )
-        self._channels[topic] = self._writer.register_channel(
-            topic, "cdr", self._schemas[type_name], {"offered_qos_profiles": qos}
-        )
         self._topics[topic] = TopicSummary(topic, type_name, qos)
 
     def write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int) -> None:
@@ -92,30 +97,36 @@ class Recorder:
             DiskFullError: If the disk is full.
         """
         summary = self._topics[topic]
-        try:
+        with self._writing():
             self._writer.add_message(
                 self._channels[topic], log_time_ns, data, publish_time_ns, summary.count
             )
-        except OSError as error:
-            raise self._disk_full(error) from error
         summary.count += 1
         self._first_ns = min(self._first_ns or log_time_ns, log_time_ns)
         self._last_ns = max(self._last_ns, log_time_ns)
 
     def attach(self, files: Sequence[Path], now_ns: int) -> None:
-        """Stores files, such as the policy that runs, inside the recording."""
+        """Stores files, such as the policy that runs, inside the recording.
+
+        Raises:
+            DiskFullError: If the disk is full.
+            OSError: If a file cannot be read.
+        """
         for path in files:
-            self._writer.add_attachment(
-                int(path.stat().st_mtime_ns),
-                now_ns,
-                path.name,
-                "application/octet-stream",
-                path.read_bytes(),
-            )
+            changed_ns, data = path.stat().st_mtime_ns, path.read_bytes()
+            with self._writing():
+                self._writer.add_attachment(
+                    changed_ns, now_ns, path.name, "application/octet-stream", data
+                )
 
     def add_metadata(self, name: str, values: Mapping[str, str]) -> None:
-        """Stores key-value pairs inside the recording."""
-        self._writer.add_metadata(name, dict(values))
+        """Stores key-value pairs inside the recording.
+
+        Raises:
+            DiskFullError: If the disk is full.
+        """
+        with self._writing():
+            self._writer.add_metadata(name, dict(values))
 
     def flush(self) -> None:
         """Hands finished chunks to the operating system and watches the disk.
@@ -123,10 +134,8 @@ class Recorder:
         Raises:
             DiskFullError: If the disk is full, or nearly.
         """
-        try:
+        with self._writing():
             self._stream.flush()
-        except OSError as error:
-            raise self._disk_full(error) from error
         self._check_disk()
 
     def close(self) -> None:
@@ -135,7 +144,7 @@ class Recorder:
         Raises:
             DiskFullError: If there is no room left; the recording is still readable.
         """
-        try:
+        with self._writing():
             self._writer.finish()
             self._stream.flush()
             os.fsync(self._stream.fileno())
@@ -144,8 +153,6 @@ class Recorder:
                 self.path.name, list(self._topics.values()), self._first_ns, self._last_ns
             )
             (self.folder / "metadata.yaml").write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise self._disk_full(error) from error
 
     def abandon(self) -> None:
         """Closes the file as it is, for when `close` cannot succeed."""
@@ -161,5 +168,10 @@ class Recorder:
                 f"recording needs {self._min_free_bytes / 1e6:.0f} MB"
             )
 
-    def _disk_full(self, error: OSError) -> DiskFullError:
-        return DiskFullError(f"cannot write {self.path}: {error.strerror or error}")
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            text = f"cannot write {self.path}: {error.strerror or error}"
+            raise DiskFullError(text) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -23,8 +23,10 @@ from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.bags.definitions import definition_text
 from aliengo_policy.bags.losses import LossCounter
 from aliengo_policy.bags.metadata import qos_yaml
-from aliengo_policy.bags.record import DiskFullError, Recorder
+from aliengo_policy.bags.record import Recorder
 from aliengo_policy.bags.rosbag import EXCLUDED, is_recorded, recording_folder
+from aliengo_policy.parameters import Parameter
+from aliengo_policy.parameters_node import declare_parameters
 
 QUEUE_DEPTH = 5000
 """Ten seconds of the fastest topic: a stall of the disk loses nothing."""
@@ -32,6 +34,12 @@ LOSSES = "aliengo_losses"
 """Name of the metadata with the number of messages lost on the way, by topic."""
 DRAIN_PERIOD_S = 0.1
 DISCOVERY_PERIOD_S = 0.5
+PARAMETERS = (
+    Parameter("exclude", EXCLUDED, "topics not recorded (regex)"),
+    Parameter("output", "", "folder to create; empty = logs/bags/<time>"),
+    Parameter("min_free_mb", 500, "recording ends below this free space [MB]", 0, 10**9),
+    Parameter("attachments", [""], "files stored inside, such as models"),
+)
 
 
 class RecorderNode(Node):
@@ -46,16 +54,17 @@ class RecorderNode(Node):
         """Opens the recording.
 
         Raises:
-            DiskFullError: If the disk has no room.
-            FileExistsError: If the folder of the recording exists.
+            OSError: If the folder of the recording exists or cannot be written to, or the disk has
+                no room.
+            ValueError: If a parameter is unknown or out of range.
+            ParameterException: If a parameter has the wrong type or is out of range.
         """
         super().__init__("recorder")
-        self._exclude = self._declare("exclude", EXCLUDED, "topics not recorded (regex)")
-        folder = self._declare("output", "", "folder to create; empty = logs/bags/<time>")
-        free_mb = self._declare("min_free_mb", 500, "recording ends below this free space [MB]")
-        attachments = self._declare("attachments", [""], "files stored inside, such as models")
-        self.recorder = Recorder(recording_folder(folder), free_mb * 1_000_000)
-        files = [Path(name) for name in attachments if name]
+        values = declare_parameters(self, PARAMETERS)
+        self._exclude: str = values["exclude"]
+        folder, free_mb = recording_folder(values["output"]), values["min_free_mb"]
+        self.recorder = Recorder(folder, free_mb * 1_000_000)
+        files = [Path(name) for name in values["attachments"] if name]
         for path in files:
             if not path.is_file():
                 self.get_logger().warning(f"not attached, because it does not exist: {path}")
@@ -64,10 +73,6 @@ class RecorderNode(Node):
         self._unknown: set[str] = set()
         self.losses = LossCounter()
         self.get_logger().info(f"recording to {self.recorder.folder}")
-
-    def _declare(self, name: str, default: object, description: str) -> Any:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        return self.declare_parameter(name, default, descriptor).value
 
     def discover(self) -> None:
         """Subscribes to topics that have appeared since the last call."""
@@ -136,17 +141,23 @@ def run(node: RecorderNode, stop: list[int]) -> None:
             node.drain()
             time.sleep(DRAIN_PERIOD_S)
         node.drain()
+    except OSError as error:
+        # The robot walks on: only the recording ends, and says so.
+        node.get_logger().error(f"recording stopped: {error}")
+    finally:
+        _finish(node)
+
+
+def _finish(node: RecorderNode) -> None:
+    """Stores what was lost on the way, closes the file and says what is in it."""
+    try:
         if node.losses.counted:
             lost = {topic: str(count) for topic, count in node.losses.lost.items()}
             node.recorder.add_metadata(LOSSES, lost)
         node.recorder.close()
-    except DiskFullError as error:
-        # The robot walks on: only the recording ends, and says so.
-        node.get_logger().error(f"recording stopped: {error}")
-        try:
-            node.recorder.close()
-        except DiskFullError:
-            node.recorder.abandon()
+    except OSError as error:
+        node.get_logger().error(f"the recording has no index, but can be read: {error}")
+        node.recorder.abandon()
     for topic, count in sorted(node.losses.lost.items()):
         node.get_logger().warning(f"{topic}: {count} messages were lost before they arrived here")
     counts = node.recorder.counts
@@ -163,17 +174,17 @@ def main() -> None:
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, frame: stop.append(received))
-    node = None
     try:
         node = RecorderNode()
+    except (OSError, ValueError, ParameterException) as error:
+        rclpy.try_shutdown()
+        raise SystemExit(f"recorder: {error}") from None
+    try:
         run(node, stop)
-    except (DiskFullError, FileExistsError) as error:
-        raise SystemExit(f"recorder: {error}") from error
     except ExternalShutdownException:
         pass
     finally:
-        if node is not None:
-            node.destroy_node()
+        node.destroy_node()
         rclpy.try_shutdown()
 
 
