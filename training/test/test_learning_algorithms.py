@@ -15,6 +15,7 @@ from aliengo_training.learning.networks import (
     gaussian_entropy,
     gaussian_kl,
     gaussian_log_prob,
+    masked_mean,
     mlp,
 )
 from aliengo_training.learning.optimizer import FlatAdam
@@ -25,7 +26,6 @@ from aliengo_training.learning.residual import (
     ResidualConfig,
     ResidualRegularizer,
     Schedule,
-    masked_mean,
 )
 from aliengo_training.learning.storage import RolloutStorage, generalized_advantages
 from aliengo_training.tasks.observations import COMMAND_SCALE, COMMAND_SLICE

@@ -10,7 +10,12 @@ import torch
 
 from aliengo_training.checkpoints import CheckpointError, from_config_dict, load_checkpoint
 from aliengo_training.evaluation.rollouts import Trajectory
-from aliengo_training.learning.amp import Discriminator, RunningNormalizer, score_to_reward
+from aliengo_training.learning.amp import (
+    Discriminator,
+    RunningNormalizer,
+    SpeedCondition,
+    score_to_reward,
+)
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.tasks.geometry import LegGeometry
 from aliengo_training.tasks.style import STYLE_STATE_SIZE, gait_speed, style_state
@@ -41,9 +46,7 @@ class StyleJudge:
         self._discriminator.load_state_dict(content["prior"]["discriminator"])
         self._normalizer = RunningNormalizer(STYLE_STATE_SIZE, config.amp.normalizer_clip)
         self._normalizer.load_state_dict(content["prior"]["normalizer"])
-        low, high = config.style.speed_range
-        self._low, self._high = low, min(high, config.amp.max_condition_speed)
-        self._span = high - low
+        self._condition = SpeedCondition(config.style, config.amp)
         self._legs = LegGeometry(torch.device("cpu"))
 
     @torch.no_grad()
@@ -58,8 +61,6 @@ class StyleJudge:
         state = self._normalizer(style_state(joints, self._legs.positions(joints)[1], velocities))
         state = state.reshape(count, steps, STYLE_STATE_SIZE)
         command = torch.from_numpy(trajectory.command)
-        speed = gait_speed(command)
-        condition = 2.0 * (speed.clamp(self._low, self._high) - self._low) / self._span - 1.0
-        told = condition[:, None, None].expand(count, steps - 1, 1)
+        told = self._condition(gait_speed(command))[:, None, None].expand(count, steps - 1, 1)
         score = self._discriminator(torch.cat([state[:, :-1], state[:, 1:], told], -1))
         return np.asarray(score_to_reward(score))

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.distributed import World
-from aliengo_training.learning.networks import mlp
+from aliengo_training.learning.networks import masked_mean, mlp
 from aliengo_training.learning.optimizer import FlatAdam
-from aliengo_training.tasks.style import STYLE_STATE_SIZE, StyleReference
+from aliengo_training.tasks.style import STYLE_STATE_SIZE, StyleConfig, StyleReference
 
+_WIDTH = 2 * STYLE_STATE_SIZE + 1
 _METRICS = ("expert_score", "policy_score", "discriminator_loss", "gradient_penalty")
 
 
@@ -50,6 +51,27 @@ class AmpConfig:
     head_decay: float = 1e-1
     normalizer_clip: float = 5.0
     max_condition_speed: float = 1.5
+
+
+class SpeedCondition:
+    """What the discriminator is told of a commanded speed.
+
+    Args:
+        style: Gives the speeds that the reference is scaled to.
+        amp: Gives the largest speed that is told apart.
+    """
+
+    def __init__(self, style: StyleConfig, amp: AmpConfig) -> None:
+        self._low, self._high = style.speed_range
+        self._top = min(self._high, amp.max_condition_speed)
+
+    def clamp(self, gait_speed: Tensor) -> Tensor:
+        """The speed [m/s] whose reference a commanded speed is judged by."""
+        return gait_speed.clamp(self._low, self._top)
+
+    def __call__(self, gait_speed: Tensor) -> Tensor:
+        """Map commanded speeds [m/s] to -1 ... 1."""
+        return 2.0 * (self.clamp(gait_speed) - self._low) / (self._high - self._low) - 1.0
 
 
 class RunningNormalizer(nn.Module):
@@ -106,6 +128,10 @@ def score_to_reward(score: Tensor) -> Tensor:
 class MotionPrior:
     """Discriminator, normaliser and replay, and their updates.
 
+    Every transition of the policy is set against an expert's of the same speed and under the same
+    speed label, so that the label says nothing of where a transition comes from. The reference only
+    walks: transitions under the command to stand (speed 0) are neither learned from nor remembered.
+
     Args:
         reference: Expert transitions.
         config: Hyper-parameters.
@@ -141,21 +167,15 @@ class MotionPrior:
             device,
             max_norm=float("inf"),
         )
-        width = 2 * STYLE_STATE_SIZE + 1
-        self.replay = torch.zeros(config.replay_size, width, device=device)
+        self.condition = SpeedCondition(reference.config, config)
+        self.replay = torch.zeros(config.replay_size, _WIDTH, device=device)
         self._filled = torch.zeros((), device=device)
         self._cursor = 0
-        self._policy_batch = torch.zeros(config.batch_size, width, device=device)
+        self._policy_batch = torch.zeros(config.batch_size, _WIDTH, device=device)
         self._sums = torch.zeros(len(_METRICS), device=device)
         self._compute = Replayed(self._compute_gradients, device, capture)
         self._apply = Replayed(self.optimizer.step, device, capture)
         self._device = device
-
-    def condition(self, gait_speed: Tensor) -> Tensor:
-        """What the discriminator is told of a commanded speed: about -1 to 1."""
-        low, high = self._reference.config.speed_range
-        speed = gait_speed.clamp(low, min(high, self.config.max_condition_speed))
-        return 2.0 * (speed - low) / (high - low) - 1.0
 
     def _features(self, transition: Tensor) -> Tensor:
         """Normalise raw transitions (B, 73) whose last column is the commanded speed."""
@@ -178,28 +198,31 @@ class MotionPrior:
             transitions: (B, 73) raw transitions of the last rollout.
         """
         config = self.config
-        chosen = torch.randint(
-            0, transitions.shape[0], (config.replay_inserts,), device=self._device
-        )
-        self._remember(transitions[chosen])
-        self.normalizer.update(
-            torch.cat(
-                [transitions[chosen, :STYLE_STATE_SIZE], self._reference.first[: chosen.numel()]]
-            ),
-            self._world,
-        )
+        moving = (transitions[:, -1] > 0.0).cumsum(0)
+        chosen = transitions[self._draw_moving(moving, config.replay_inserts)]
+        self._remember(chosen)
+        expert, _ = self._reference.sample_transitions(self.condition.clamp(chosen[:, -1]))
+        self.normalizer.update(torch.cat([chosen[:, :STYLE_STATE_SIZE], expert]), self._world)
         self._sums.zero_()
         half = config.batch_size // 2
         for _ in range(config.updates):
-            fresh = torch.randint(
-                0, transitions.shape[0], (config.batch_size - half,), device=self._device
-            )
+            fresh = self._draw_moving(moving, config.batch_size - half)
             old = (torch.rand(half, device=self._device) * self._filled).long()
             self._policy_batch.copy_(torch.cat([transitions[fresh], self.replay[old]]))
             self._compute()
             self._world.average_(self.optimizer.gradient)
             self._apply()
         return dict(zip(_METRICS, (self._sums / config.updates).tolist()))
+
+    def _draw_moving(self, moving: Tensor, count: int) -> Tensor:
+        """Random rows (count,) among those that move; any row, which then weighs nothing, where none does.
+
+        Args:
+            moving: (B,) how many rows up to each one move, itself included.
+            count: Rows to draw.
+        """
+        draw = torch.rand(count, device=self._device, dtype=torch.float64) * moving[-1]
+        return torch.searchsorted(moving, draw.long() + 1).clamp(max=moving.shape[0] - 1)
 
     def _remember(self, transitions: Tensor) -> None:
         count = min(len(transitions), len(self.replay))
@@ -210,19 +233,21 @@ class MotionPrior:
 
     def _compute_gradients(self) -> None:
         config = self.config
-        first, second, speed = self._reference.sample_transitions(config.batch_size)
-        expert = self._features(torch.cat([first, second, speed.unsqueeze(-1)], -1)).requires_grad_(
-            True
-        )
+        told = self._policy_batch[:, -1:]
+        moves = (told[:, 0] > 0.0).float()
+        pair = self._reference.sample_transitions(self.condition.clamp(told[:, 0]))
+        expert = self._features(torch.cat([*pair, told], -1)).requires_grad_(True)
         policy = self._features(self._policy_batch)
         self.optimizer.zero_grad()
         expert_score = self.discriminator(expert)
         policy_score = self.discriminator(policy)
-        loss = 0.5 * ((expert_score - 1.0).square().mean() + (policy_score + 1.0).square().mean())
+        errors = (expert_score - 1.0).square() + (policy_score + 1.0).square()
+        loss = 0.5 * masked_mean(errors, moves)
         gradient = torch.autograd.grad(expert_score.sum(), expert, create_graph=True)[0]
-        penalty = gradient.square().sum(-1).mean()
+        penalty = masked_mean(gradient.square().sum(-1), moves)
         (loss + config.gradient_penalty * penalty).backward()
-        rows = [expert_score.mean(), policy_score.mean(), loss, penalty]
+        scores = [masked_mean(score, moves) for score in (expert_score, policy_score)]
+        rows = [*scores, loss, penalty]
         self._sums.add_(torch.stack([row.detach() for row in rows]))
 
     def state_dict(self) -> Dict[str, Any]:

@@ -109,3 +109,8 @@ def gaussian_kl(mean_p: Tensor, std_p: Tensor, mean_q: Tensor, std_q: Tensor) ->
     """
     ratio = (std_p.square() + (mean_p - mean_q).square()) / (2.0 * std_q.square())
     return (std_q.log() - std_p.log() + ratio - 0.5).sum(-1)
+
+
+def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `value` where `mask` is 1; 0 if it is nowhere 1."""
+    return (value * mask).sum() / mask.sum().clamp(min=1.0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aliengo_training.gate import ResidualGate
 from aliengo_training.learning.base_weights import base_parts
-from aliengo_training.learning.networks import ActorCritic, gaussian_kl, mlp
+from aliengo_training.learning.networks import ActorCritic, gaussian_kl, masked_mean, mlp
 from aliengo_training.learning.storage import RolloutStorage
 from aliengo_training.tasks.observations import COMMAND_SCALE, COMMAND_SLICE
 
@@ -205,8 +205,3 @@ class ResidualRegularizer:
         )
         l2 = (mean - base_mean).square().sum(-1).mean()
         return self._lambda_kl * kl + self._lambda_l2 * l2, {"kl_to_base": kl, "residual_l2": l2}
-
-
-def masked_mean(value: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `value` where `mask` is 1; 0 if it is nowhere 1."""
-    return (value * mask).sum() / mask.sum().clamp(min=1.0)

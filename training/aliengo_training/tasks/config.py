@@ -59,7 +59,8 @@ class ResetConfig:
 
     Attributes:
         episode_length_s: Time-out [s].
-        reference_probability: Probability that an episode starts in a state of the reference motion.
+        reference_probability: Probability that an episode whose command is not to stand starts in a state of the
+            reference motion.
         joint_noise: Half width of the uniform joint offset at a start in the default pose [rad].
         velocity_noise: Half width of the uniform base velocity at such a start [m/s, rad/s].
         min_height: Trunk height below which the robot has fallen [m].

@@ -267,7 +267,7 @@ class LocomotionTask:
         if self._reference is not None:
             from_reference = (
                 torch.rand_like(self._push_remaining_s) < self.config.reset.reference_probability
-            )
+            ) & ~self.commands.standing
             reference = self._reference.sample_states(self.commands.command)
             state = _select(from_reference.unsqueeze(-1), reference, state)
         state.base_position_w = self._on_ground(state)

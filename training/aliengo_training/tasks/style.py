@@ -22,7 +22,8 @@ from aliengo_training.sim.simulator import RobotState
 from aliengo_training.tasks.geometry import LegGeometry
 
 STYLE_STATE_SIZE = 36
-_ROOT_FIELDS = ("root_quaternion", "angular_velocity_b")
+# Share of the table that rows of "nearly the same speed" are drawn from.
+_SPEED_WINDOW = 0.01
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def gait_speed(command: Tensor) -> Tensor:
 class StyleReference:
     """Reference motion at every speed: expert transitions and states to start episodes from.
 
+    The rows are sorted by speed, so that those of nearly a given speed lie side by side.
+
     Args:
         clips: Reference motions, already low-passed as wanted.
         config: Scaling.
@@ -69,7 +72,7 @@ class StyleReference:
     Attributes:
         first: (M, 36) expert style states.
         second: (M, 36) the states one control period later.
-        speed: (M,) speed that the row was scaled to [m/s].
+        speed: (M,) speed that the row was scaled to, ascending [m/s].
         clip_speed: Mean planar speed of each clip [m/s].
 
     A clip's chance is its weight over the sum of weights, whatever its length.
@@ -104,10 +107,11 @@ class StyleReference:
             for clip, speed, count in zip(clips, self.clip_speed, counts)
             if count
         ]
-        self.first, self.second, self.speed, joints, velocities, quaternion, angular = (
-            torch.cat(columns) for columns in zip(*rows)
-        )
-        self._states = (joints, velocities, quaternion, angular)
+        table = [torch.cat(columns) for columns in zip(*rows)]
+        order = torch.argsort(table[2], stable=True)
+        self.first, self.second, self.speed, *states = (column[order] for column in table)
+        self._states = tuple(states)
+        self._window = max(1, round(_SPEED_WINDOW * len(self.speed)))
 
     def _draw(
         self,
@@ -138,7 +142,7 @@ class StyleReference:
         return state, following, tensor(speed), q, qd, quaternion, angular
 
     def sample_states(self, command: Tensor) -> RobotState:
-        """Draw start states whose base already moves as commanded.
+        """Draw start states of the commanded speed's gait, whose base already moves as commanded.
 
         Args:
             command: (N, 3) vx, vy [m/s], wz [rad/s], body frame.
@@ -146,8 +150,7 @@ class StyleReference:
         Returns:
             N states at the world's origin; their height is for the caller to set.
         """
-        count = command.shape[0]
-        rows = torch.randint(0, self.speed.shape[0], (count,), device=self._device)
+        rows = self._rows(gait_speed(command))
         joints, velocities, quaternion, angular = (table[rows] for table in self._states)
         linear = torch.zeros_like(command)
         linear[:, :2] = command[:, :2]
@@ -160,10 +163,25 @@ class StyleReference:
             joint_velocities=velocities,
         )
 
-    def sample_transitions(self, count: int) -> Tuple[Tensor, Tensor, Tensor]:
-        """Draw expert transitions: first and second style state (count, 36), speed (count,) [m/s]."""
-        rows = torch.randint(0, self.speed.shape[0], (count,), device=self._device)
-        return self.first[rows], self.second[rows], self.speed[rows]
+    def sample_transitions(self, speed: Tensor) -> Tuple[Tensor, Tensor]:
+        """Draw expert transitions of nearly the given speeds.
+
+        Args:
+            speed: (N,) [m/s]; beyond the table's range its slowest or fastest rows are drawn.
+
+        Returns:
+            First and second style state, (N, 36) each.
+        """
+        rows = self._rows(speed)
+        return self.first[rows], self.second[rows]
+
+    def _rows(self, speed: Tensor) -> Tensor:
+        """Random rows (N,) among those next to the given speeds, every one of a window as likely."""
+        last = self.speed.shape[0] - self._window
+        middle = torch.searchsorted(self.speed, speed.contiguous())
+        # At the table's ends the window stays whole, or one row there would be drawn again and again.
+        start = (middle - self._window // 2).clamp(0, last)
+        return start + torch.randint(0, self._window, speed.shape, device=self._device)
 
 
 def forward_speed(clip: MotionClip) -> float:
