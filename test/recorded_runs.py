@@ -22,6 +22,8 @@ STEP = "aliengo_msgs/msg/PolicyStep"
 BRIDGE = "aliengo_msgs/msg/BridgeState"
 ODOMETRY = "nav_msgs/msg/Odometry"
 FORCE = 125.0
+WALK_START = 500
+"""Index of the first state in mode walk."""
 
 
 @cache
@@ -48,6 +50,8 @@ class Walk:
         namespace: Of the robot.
         fault_at_s: When the bridge reports a fault.
         lost_states: Indices of states that are left out.
+        restart_at_s: When the robot starts anew and counts its ticks from zero.
+        residual_off_at_s: From when on the policy's base acts alone.
         policy: Policy that computes the actions; None writes zeros.
     """
 
@@ -58,6 +62,8 @@ class Walk:
     namespace: str = ""
     fault_at_s: float | None = None
     lost_states: frozenset[int] = frozenset()
+    restart_at_s: float | None = None
+    residual_off_at_s: float | None = None
     policy: Path | None = None
     attachments: tuple[Path, ...] = field(default=())
 
@@ -79,7 +85,7 @@ def write_walk(folder: Path, walk: Walk) -> Path:
     writer = _Writer(recorder, walk)
     for index in range(round(walk.seconds * 500)):
         if index not in walk.lost_states:
-            writer.put("low_state", low_state(index), STATE, index)
+            writer.put("low_state", writer.state(index), STATE, index)
         if index % 10 == 0:
             writer.put("policy/step", writer.step(index), STEP, index)
         if index % 5 == 0:
@@ -121,6 +127,13 @@ class _Writer:
         part = index / (self._walk.seconds * 500) * len(self._walk.commands)
         return np.array(self._walk.commands[int(part)], np.float32)
 
+    def state(self, index: int) -> object:
+        message = low_state(index)
+        restart = self._walk.restart_at_s
+        if restart is not None and index >= restart * 500:
+            message.tick = 2 * (index - round(restart * 500))
+        return message
+
     def step(self, index: int) -> object:
         command = self.command(index)
         observation = self._rng.normal(size=45).astype(np.float32)
@@ -130,12 +143,15 @@ class _Writer:
             names = ["action", "base_action", "residual_action"]
             outputs = self._session.run(names, {"observation": observation[None]})
             action, base, residual = (output[0] for output in outputs)
+            off = self._walk.residual_off_at_s
+            if off is not None and index >= off * 500:
+                action, residual = base, np.zeros(12, np.float32)
         targets = robot.DEFAULT_JOINT_POSITIONS + robot.ACTION_SCALE * action
         return typestore().types[STEP](
             stamp_ns=START_NS + index * 2_000_000,
             tick=2 * index,
             step=index // 10,
-            mode="stand" if index < 500 else "walk",
+            mode="stand" if index < WALK_START else "walk",
             policy="example",
             weights_sha256=self._digest,
             command=command,
@@ -157,6 +173,8 @@ def low_state(index: int) -> object:
     forces = np.zeros((4, 3))
     forces[:, 2] = FORCE * down
     torques = -np.einsum("fij,fi->fj", robot.foot_jacobians(joints), forces).ravel()
+    # While it stands, another one works the joints: what is judged in walking must not see it.
+    speed = 0.5 if index >= WALK_START else 5.0
     motors = []
     for motor in range(20):
         real = motor < 12
@@ -164,7 +182,7 @@ def low_state(index: int) -> object:
             types["unitree_legged_msgs/msg/MotorState"](
                 mode=10,
                 q=float(joints[motor]) if real else 0.0,
-                dq=0.5 if real else 0.0,
+                dq=speed if real else 0.0,
                 ddq=0.0,
                 tau_est=float(torques[motor]) if real else 0.0,
                 q_raw=0.0,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -178,6 +179,42 @@ def test_a_cut_off_recording_is_read_up_to_the_cut(tmp_path, store, kept):
     versions = bag.columns("/sample", ["version"]).values["version"]
     assert len(versions) > 0
     np.testing.assert_array_equal(versions, np.arange(len(versions)))
+
+
+def chunks(path: Path) -> list[tuple[int, int]]:
+    """Where the compressed data of each chunk begins, and its length."""
+    with path.open("rb") as stream:
+        index = make_reader(stream).get_summary().chunk_indexes
+    # A chunk ends with its data.
+    return [
+        (c.chunk_start_offset + c.chunk_length - c.compressed_size, c.compressed_size)
+        for c in index
+    ]
+
+
+@pytest.mark.parametrize("offset", [0, 40, 400])
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_chunk_ends_the_recording_there(tmp_path, store, offset, cut):
+    path = write(tmp_path / "run", store).path
+    content = bytearray(path.read_bytes())
+    start, size = chunks(path)[-1]
+    content[start + offset : start + offset + 8] = b"\xa5" * 8
+    # A machine that lost its power: the last chunk has its length, but not its content.
+    path.write_bytes(content[: start + size] if cut else content)
+    bag = Bag(path)
+    assert not bag.complete
+    versions = bag.columns("/sample", ["version"]).values["version"]
+    assert 1000 < len(versions) < 3000
+    np.testing.assert_array_equal(versions, np.arange(len(versions)))
+
+
+def test_a_file_that_is_damaged_from_its_first_record_is_refused(tmp_path, store):
+    path = write(tmp_path / "run", store, count=10).path
+    content = bytearray(path.read_bytes())
+    content[8:60] = b"\xff" * 52
+    path.write_bytes(content)
+    with pytest.raises(BagError, match="not a readable MCAP"):
+        Bag(path)
 
 
 def test_what_was_flushed_is_on_disk_before_the_end(tmp_path, store):

@@ -47,6 +47,33 @@ def test_the_policy_is_taken_from_the_recording_itself(policies, tmp_path):
     assert result.largest_difference <= 1e-5
 
 
+def test_steps_without_the_residual_are_compared_with_the_base(tmp_path):
+    rng = np.random.default_rng(1)
+    base, residual = rng.normal(0.0, 0.1, (45, 12)), rng.normal(0.0, 0.02, (45, 12))
+    model = write_linear_policy(tmp_path / "residual.onnx", base, residual)
+    walk = Walk(seconds=3.0, policy=model, residual_off_at_s=2.0, attachments=(model,))
+    bag = Bag(write_walk(tmp_path / "run", walk))
+    actions = bag.columns("/policy/step", ["residual_action"]).values["residual_action"]
+    assert np.abs(actions[50:100]).max() > 0.01
+    assert not actions[100:].any()
+    (result,) = replay(bag, models=tmp_path / "nowhere")
+    assert result.steps == 100
+    assert result.largest_difference <= 1e-5
+
+
+@pytest.mark.parametrize("namespace", [None, "red", "/red", "/red/"])
+def test_a_robot_is_found_by_its_namespace(policies, tmp_path, namespace):
+    model = policies / "first.onnx"
+    folder = write_walk(tmp_path / "run", Walk(seconds=2.0, policy=model, namespace="/red"))
+    (result,) = replay(Bag(folder), models=policies, namespace=namespace)
+    assert result.steps == 50
+
+
+def test_a_namespace_that_was_not_recorded_is_refused(bag, policies, capsys):
+    assert main([str(bag), "--models", str(policies), "--namespace", "blue"]) == 1
+    assert "has none of the topics /blue/low_state, " in capsys.readouterr().err
+
+
 def test_a_policy_that_is_nowhere_is_named_with_what_was_found(bag, policies, tmp_path):
     (tmp_path / "second.onnx").write_bytes((policies / "second.onnx").read_bytes())
     with pytest.raises(ReplayError, match=r"neither in the recording nor in .*second"):

@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from recorded_runs import Walk, write_walk
+from recorded_runs import WALK_START, Walk, low_state, write_walk
 
+from aliengo_description import robot
+from aliengo_policy.bags.metrics import envelope, run_metrics
 from aliengo_policy.bags.read import BagError
 from aliengo_policy.bags.report import main, write_report
-from aliengo_policy.bags.run import load_run
+from aliengo_policy.bags.run import Run, load_run
 
 PNG = b"\x89PNG"
 
@@ -36,7 +38,56 @@ def test_lost_states_are_counted(report):
         "lost": 6,
         "longest_gap_ms": 12,
         "repeated": 0,
+        "robot_restarts": 0,
     }
+
+
+def test_a_robot_that_started_anew_is_no_loss(tmp_path):
+    folder = write_walk(tmp_path / "run", Walk(seconds=4.0, restart_at_s=2.0))
+    page = write_report([folder], tmp_path / "report").read_text()
+    stream = json.loads((tmp_path / "report" / "report.json").read_text())["stream"]
+    assert (stream["robot_restarts"], stream["lost"], stream["longest_gap_ms"]) == (1, 0, 2)
+    assert "restarts of the robot" in page
+
+
+def test_ticks_that_wrap_are_no_restart():
+    ticks = (np.arange(100) * 2 + 2**32 - 100).astype(np.uint32)
+    run = Run("wrap", 1.0, True, {}, state={"time": np.arange(100) * 0.002, "tick": ticks})
+    assert run_metrics(run)["stream"]["robot_restarts"] == 0
+    assert run_metrics(run)["stream"]["lost"] == 0
+
+
+def test_power_and_target_error_are_those_of_walking(report):
+    joints = report[0]["joints"]
+    # Everywhere 0.5 rad/s in walking; in standing ten times as much.
+    torque = np.mean([np.abs([m.tau_est for m in low_state(i).motor_state]).sum()
+                      for i in range(WALK_START, WALK_START + 200)])  # fmt: skip
+    assert joints["mean_absolute_power_while_walking_w"] == pytest.approx(0.5 * torque, rel=0.02)
+    targets = np.array(robot.DEFAULT_JOINT_POSITIONS)
+    errors = np.abs(targets - robot.STAND_JOINT_POSITIONS)
+    found = list(joints["target_error_rms_while_walking_rad"].values())
+    np.testing.assert_allclose(found, errors, atol=1e-6)
+    assert "mean power while walking [W]" in report[1]
+
+
+def test_nothing_is_said_of_walking_where_the_robot_never_walked(tmp_path):
+    folder = write_walk(tmp_path / "run", Walk(seconds=0.8))
+    joints = run_metrics(load_run(folder))["joints"]
+    assert "peak_torque_nm" in joints
+    assert not [name for name in joints if "walking" in name]
+
+
+@pytest.mark.parametrize("count", [3001, 4499, 4500, 5994, 7001])
+def test_figures_show_every_sample_to_the_last(count):
+    times = np.arange(count) * 0.002
+    values = np.zeros((count, 2))
+    for index in (0, count // 2, count - 1):
+        values[:] = 0.0
+        values[index] = 1.0, -1.0
+        (starts, _, highest), (_, lowest, _) = envelope(times, values)
+        assert len(starts) == len(highest) == 1500
+        assert highest.max() == 1.0
+        assert lowest.min() == -1.0
 
 
 def test_tracking_is_judged_per_stretch_of_constant_command(report):
@@ -126,7 +177,13 @@ def test_a_namespace_is_found_and_several_must_be_named(tmp_path):
     (other / "other_0.mcap").rename(folder / "run_1.mcap")
     with pytest.raises(BagError, match=r"/blue/.*/red/.*--namespace"):
         load_run(folder)
-    assert len(load_run(folder, "/blue").state["tick"]) == 500
+    for namespace in ("/blue", "blue", "/blue/"):
+        assert len(load_run(folder, namespace).state["tick"]) == 500
+
+
+def test_a_namespace_without_a_topic_is_refused(walk, tmp_path, capsys):
+    assert main([str(walk), "-o", str(tmp_path / "report"), "--namespace", "green"]) == 1
+    assert "has none of the topics /green/low_state, " in capsys.readouterr().err
 
 
 def test_positions_stay_in_policy_order(walk):

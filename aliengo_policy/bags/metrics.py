@@ -33,6 +33,7 @@ SEGMENT_S = 2.0
 SETTLING_S = 1.0
 """Beginning of each stretch that is not judged: the robot may accelerate [s]."""
 _BLOCK = 20_000
+_LARGEST_STEP = 2**31
 
 
 def run_metrics(run: Run) -> dict[str, Any]:
@@ -65,6 +66,16 @@ def walking(run: Run) -> Array:
     if "mode" not in run.step:
         return np.ones(len(run.step.get("time", ())), bool)
     return np.asarray(run.step["mode"] == "walk")
+
+
+def _walking_at(run: Run, times: Array) -> Array:
+    """Whether the policy walked at each of some times, (n,) bool; never where it was not recorded."""
+    steps = run.step.get("time", np.empty(0))
+    if not len(steps):
+        return np.zeros(len(times), bool)
+    # The mode holds until the next step says otherwise, and before the first one nothing walks.
+    rows = np.searchsorted(steps, times) - 1
+    return np.asarray(walking(run)[np.maximum(rows, 0)] & (rows >= 0))
 
 
 def segments(run: Run) -> list[tuple[int, int]]:
@@ -129,14 +140,17 @@ def _without_flicker(standing: Array) -> Array:
 def _stream(run: Run) -> dict[str, Any]:
     if "tick" not in run.state or len(run.state["tick"]) < 2:
         return {}
-    # uint32 differences wrap as the tick does.
+    # uint32 differences wrap as the tick does; one that goes back is a robot that started anew.
     steps = np.diff(run.state["tick"].astype(np.uint32)).astype(np.int64)
-    period = int(np.median(steps))
+    restarts = steps > _LARGEST_STEP
+    messages, steps = len(steps) + 1, steps[~restarts]
+    result = {"messages": messages, "robot_restarts": int(restarts.sum())}
+    period = int(np.median(steps)) if len(steps) else 0
     if period == 0:
-        return {"messages": len(steps) + 1, "lost": None}
+        return {**result, "lost": None}
     lost = np.maximum(np.round(steps / period).astype(int) - 1, 0)
     return {
-        "messages": len(steps) + 1,
+        **result,
         "tick_period_ms": period,
         "lost": int(lost.sum()),
         "longest_gap_ms": int(steps.max()),
@@ -212,11 +226,16 @@ def _joints(run: Run) -> dict[str, Any]:
         above = (robot.JOINT_UPPER - run.state["q"]).min()
         result["smallest_margin_to_joint_limit_rad"] = float(min(below, above))
     if "q" in run.state and "joint_targets" in run.step:
-        error = _target_error(run)
-        result["target_error_rms_rad"] = _by_joint(np.sqrt(np.mean(error**2, axis=0)))
+        error = _target_error(run)[walking(run)[:-1]]
+        if len(error):
+            rms = np.sqrt(np.mean(error**2, axis=0))
+            result["target_error_rms_while_walking_rad"] = _by_joint(rms)
     if {"tau", "dq"} <= run.state.keys():
-        power = np.einsum("nj,nj->n", np.abs(run.state["tau"]), np.abs(run.state["dq"]))
-        result["mean_absolute_power_w"] = float(power.mean())
+        walks = _walking_at(run, run.state["time"])
+        torques, speeds = np.abs(run.state["tau"][walks]), np.abs(run.state["dq"][walks])
+        if walks.any():
+            power = np.einsum("nj,nj->n", torques, speeds)
+            result["mean_absolute_power_while_walking_w"] = float(power.mean())
     return result
 
 
@@ -235,11 +254,9 @@ def _by_joint(values: Array) -> dict[str, float]:
 
 def _gait(run: Run) -> dict[str, Any]:
     times, standing = contacts(run)
-    if "time" not in run.step or not walking(run).any() or len(times) < 2:
+    walks = _walking_at(run, times)
+    if not walks.any() or len(times) < 2:
         return {}
-    # The mode holds until the next step says otherwise.
-    rows = np.clip(np.searchsorted(run.step["time"], times) - 1, 0, None)
-    walks = walking(run)[rows]
     # Mean spacing: single intervals vary with the load of the machine.
     duration = walks.mean() * float(times[-1] - times[0])
     touchdowns = (standing[1:] & ~standing[:-1]) & walks[1:, None]
@@ -284,14 +301,18 @@ def _temperature(run: Run) -> dict[str, Any]:
 
 
 def envelope(times: Array, values: Array, columns: int = 1500) -> Iterator[tuple[Array, ...]]:
-    """Yields bin times, lower and upper bound of each column of `values`, for plotting."""
+    """Yields bin times, lower and upper bound of each column of `values`, for plotting.
+
+    Each bin is drawn at its beginning; together they hold every sample.
+    """
     if len(times) <= 2 * columns:
         for column in values.T:
             yield times, column, column
         return
-    size = len(times) // columns
-    count = size * columns
-    centres = times[:count].reshape(columns, size)[:, 0]
+    starts = np.linspace(0, len(times), columns, endpoint=False).astype(int)
     for column in values.T:
-        binned = column[:count].reshape(columns, size)
-        yield centres, binned.min(axis=1), binned.max(axis=1)
+        yield (
+            times[starts],
+            np.minimum.reduceat(column, starts),
+            np.maximum.reduceat(column, starts),
+        )

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mcap.data_stream import ReadDataStream
-from mcap.exceptions import EndOfFile, McapError
+from mcap.exceptions import EndOfFile, McapError, UnsupportedCompressionError
 from mcap.opcode import Opcode
 from mcap.records import Attachment, Channel, Chunk, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, get_chunk_data_stream
+from zstandard import ZstdError
 
 from aliengo_policy.bags.cdr import CdrError, Decoder
 from aliengo_policy.bags.definitions import DefinitionError
@@ -25,6 +26,9 @@ BATCH = 4096
 """Messages decoded at once: large enough for numpy, small enough for the memory."""
 _MESSAGE_HEADER = struct.Struct("<HIQQ")
 _RECORD_HEADER = struct.Struct("<BQ")
+# What mcap raises for bytes that are no record: a wrong checksum or text is a ValueError, an unknown
+# channel a KeyError, and lz4 raises RuntimeError.
+_DAMAGE = (McapError, ZstdError, RuntimeError, ValueError, LookupError, struct.error)
 
 
 class BagError(RuntimeError):
@@ -79,7 +83,7 @@ class Bag:
         topics: Topics by name, with their number of messages.
         attachments: Content of attached files, and of policies in the folder, by name.
         metadata: Key-value records by name.
-        complete: False if a file ends before its index, as after a kill.
+        complete: False if a file ends before its index, as after a kill, or is damaged.
         start_ns: Time of the first message [ns since 1970].
         end_ns: Time of the last message [ns since 1970].
     """
@@ -215,7 +219,7 @@ class Bag:
 
 
 class _FileReader:
-    """Reads one file record by record, up to its end or to where it was cut off."""
+    """Reads one file record by record, up to its end or to where it is cut off or damaged."""
 
     def __init__(self, path: Path, wanted: frozenset[str] | None) -> None:
         self._path = path
@@ -225,10 +229,13 @@ class _FileReader:
         self.complete = False
 
     def records(self) -> Iterator[RawMessage | McapRecord]:
+        size = self._path.stat().st_size
         with self._path.open("rb") as stream:
-            reader = StreamReader(stream, emit_chunks=True)
+            reader = StreamReader(stream, emit_chunks=True, record_size_limit=size)
+            begun = False
             try:
                 for record in reader.records:
+                    begun = True
                     if isinstance(record, Chunk):
                         yield from self._chunk(record)
                     elif isinstance(record, Message):
@@ -236,11 +243,16 @@ class _FileReader:
                     else:
                         yield from self._register(record)
                 self.complete = True
-            except (EndOfFile, struct.error):
+            except UnsupportedCompressionError as error:
+                raise BagError(f"{self._path} cannot be read: {error}") from error
+            except EndOfFile:
                 # Cut off: all that was complete has been yielded.
                 return
-            except McapError as error:
-                raise BagError(f"{self._path} is not a readable MCAP file: {error}") from error
+            except _DAMAGE as error:
+                # Damaged: what comes after cannot be trusted, what came before can.
+                if not begun:
+                    text = f"{self._path} is not a readable MCAP file: {error}"
+                    raise BagError(text) from error
 
     def _register(self, record: McapRecord) -> Iterator[McapRecord]:
         if isinstance(record, Schema):
@@ -258,7 +270,7 @@ class _FileReader:
 
     def _chunk(self, chunk: Chunk) -> Iterator[RawMessage | McapRecord]:
         # mcap's own breakup_chunk builds an object per record, which takes longer than decoding.
-        stream, size = get_chunk_data_stream(chunk)
+        stream, size = get_chunk_data_stream(chunk, validate_crc=True)
         data = stream.read(size)
         position = 0
         while position < size:

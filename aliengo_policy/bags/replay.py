@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 
 from aliengo_policy.bags.read import Bag, BagError
+from aliengo_policy.bags.run import TOPICS, topic_prefix
 from aliengo_policy.contract import (
     INPUT_NAME,
     OUTPUT_NAMES,
@@ -81,7 +82,7 @@ class _Policy:
 
 
 def replay(
-    bag: Bag, model: Path | None = None, models: Path = Path("models"), namespace: str = ""
+    bag: Bag, model: Path | None = None, models: Path = Path("models"), namespace: str | None = None
 ) -> list[Replay]:
     """Recomputes the actions of a recording.
 
@@ -89,15 +90,16 @@ def replay(
         bag: The recording.
         model: Policy to use for every step; None uses the recorded one of each step.
         models: Folder that is searched for the recorded policies.
-        namespace: Of the robot.
+        namespace: Of the robot; None finds the only one.
 
     Returns:
         One result per recorded policy.
 
     Raises:
+        BagError: If the recording has no topic of the robot, or several robots and none is named.
         ReplayError: If there is no step to replay, or a policy is not found or does not fit.
     """
-    steps = _walking_steps(bag, f"{namespace.rstrip('/')}/policy/step")
+    steps = _walking_steps(bag, topic_prefix(bag, namespace) + TOPICS["step"])
     results = []
     for digest in dict.fromkeys(steps["weights_sha256"]):
         rows = steps["weights_sha256"] == digest
@@ -185,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bag", type=Path, help="recording")
     parser.add_argument("--model", type=Path, help="what would this policy have done?")
     parser.add_argument("--models", type=Path, default=Path("models"), help="default: models")
-    parser.add_argument("--namespace", default="", help="of the robot")
+    parser.add_argument("--namespace", help="of the robot, if several were recorded")
     options = parser.parse_args(arguments)
     try:
         results = replay(Bag(options.bag), options.model, options.models, options.namespace)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
+from aliengo_policy.bags.namespaces import namespace_prefix
+
 __all__ = [
     "EXCLUDED",
     "GLOBAL_TOPICS",
@@ -61,7 +63,7 @@ def is_recorded(topic: str, namespace: str, excluded: str = EXCLUDED) -> bool:
         namespace: Of the robot, with or without slashes; empty for none.
         excluded: Regular expression of topics to leave out.
     """
-    ours = topic.startswith(_prefix(namespace)) or topic in GLOBAL_TOPICS
+    ours = topic.startswith(namespace_prefix(namespace)) or topic in GLOBAL_TOPICS
     return ours and re.search(excluded, topic) is None
 
 
@@ -71,7 +73,7 @@ def record_command(folder: Path, namespace: str) -> list[str]:
     A single `--regex` says it all: the options that exclude topics have other names in each release.
     Some releases match the whole name and some search in it; anchored, both find the same.
     """
-    names = "|".join([f"{re.escape(_prefix(namespace))}.*", *GLOBAL_TOPICS])
+    names = "|".join([f"{re.escape(namespace_prefix(namespace))}.*", *GLOBAL_TOPICS])
     regex = f"^(?!.*{EXCLUDED})({names})$"
     return [EXECUTABLE, "bag", "record", "-s", "mcap", "-o", str(folder), "--regex", regex]
 
@@ -88,8 +90,3 @@ def add_files(folder: Path, files: Sequence[Path]) -> list[Path]:
         if path.is_file():
             shutil.copy2(path, folder / path.name)
     return [path for path in files if not path.is_file()]
-
-
-def _prefix(namespace: str) -> str:
-    stripped = namespace.strip("/")
-    return f"/{stripped}/" if stripped else "/"

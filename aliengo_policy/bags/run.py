@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aliengo_policy.bags.namespaces import namespace_prefix
 from aliengo_policy.bags.read import Bag, BagError, Columns
 
-__all__ = ["Event", "Run", "load_run"]
+__all__ = ["Event", "Run", "load_run", "topic_prefix"]
 
 Array = npt.NDArray[Any]
 JOINTS = 12
@@ -113,14 +114,15 @@ def load_run(path: Path, namespace: str | None = None) -> Run:
         namespace: Of the robot, such as `/robot1`; None finds the only one.
 
     Raises:
-        BagError: If it cannot be opened, or holds several robots and none is named.
+        BagError: If it cannot be opened, has no topic of the robot, or holds several robots and none
+            is named.
     """
     bag = Bag(path)
-    prefix = _prefix(bag, namespace)
+    prefix = topic_prefix(bag, namespace)
     counts = {name: topic.count for name, topic in sorted(bag.topics.items())}
     run = Run(path.resolve().name, bag.duration_s, bag.complete, counts)
     if not bag.complete:
-        run.problems.append("the recording is cut off; everything up to the cut is shown")
+        run.problems.append("the recording is cut off or damaged; everything up to there is shown")
     loader = _Loader(bag, prefix, run.problems)
     run.state = loader.group("state", _STATE_PATHS)
     for name in ("q", "dq", "tau", "temperature"):
@@ -169,9 +171,27 @@ def _numbers(columns: Columns, path: str) -> Array:
     return values.astype(np.float32) if values.dtype == np.float64 else values
 
 
-def _prefix(bag: Bag, namespace: str | None) -> str:
-    if namespace is not None:
-        return namespace.rstrip("/") + "/"
+def topic_prefix(bag: Bag, namespace: str | None) -> str:
+    """What the names of one robot's topics begin with, such as `/robot1/`.
+
+    Args:
+        bag: The recording.
+        namespace: Of the robot, with or without slashes; None finds the only one.
+
+    Raises:
+        BagError: If the recording has no topic of that robot, or several robots and none is named.
+    """
+    prefix = _find_prefix(bag) if namespace is None else namespace_prefix(namespace)
+    expected = [prefix + name for name in TOPICS.values()]
+    if not any(topic in bag.topics for topic in expected):
+        raise BagError(
+            f"{bag.path} has none of the topics {', '.join(expected)}; "
+            f"it has {', '.join(sorted(bag.topics)) or 'no topics'}"
+        )
+    return prefix
+
+
+def _find_prefix(bag: Bag) -> str:
     endings = tuple("/" + name for name in (TOPICS["state"], TOPICS["step"]))
     prefixes = set()
     for topic in bag.topics:
