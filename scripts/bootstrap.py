@@ -25,6 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# Beside the environment: creating that anew would delete a lock inside it.
+LOCK = ROOT / ".venv.lock"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
 MESSAGE_PACKAGES = ("unitree_legged_msgs", "aliengo_msgs")
@@ -53,10 +55,10 @@ def main() -> int:
     system_ros = find_system_ros()
     started = time.monotonic()
     try:
-        check_host()
-        create_environment(system_ros)
-        with open(VENV / "setup.lock", "w", encoding="utf-8") as lock:
+        with open(LOCK, "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            check_host()
+            create_environment(system_ros)
             changed = install_requirements(wanted, system_ros)
             changed |= build_messages(system_ros)
             add_source_folders()
