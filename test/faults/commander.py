@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from copy import deepcopy
 
 import numpy as np
 from robot_graph import RobotGraph
@@ -39,6 +40,12 @@ class Commander:
         command = LowCommand()
         command.q[:12], command.dq[:12] = q, 0.0
         command.kp[:12], command.kd[:12] = 100.0, 3.0
+        self.command = command
+
+    def corrupt(self, field: str, index: int | slice, value: float) -> None:
+        """Change one field of what is commanded."""
+        command = deepcopy(self.command)
+        getattr(command, field)[index] = value
         self.command = command
 
     def stand_up(self, graph: RobotGraph) -> None:

@@ -268,7 +268,7 @@ class RobotGraph:
         self._remote.publish(UInt8MultiArray(data=list(block)))
 
     def estop(self, pressed: bool) -> None:
-        """Press or release the emergency stop."""
+        """Publish on the topic `estop`."""
         self._estop.publish(Bool(data=pressed))
 
     def drive(self, vx: float) -> None:

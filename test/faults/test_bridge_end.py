@@ -48,6 +48,9 @@ def test_a_bridge_that_is_asked_to_end_damps_until_the_robot_is_down(graph: Robo
     assert any((truth.torques != 0).all() for truth in damped)  # damping, not just limp
     assert graph.truth.height_m < 0.25
     assert graph.bridge.fault == "shutdown"
+    assert not list(
+        graph.records.glob("*_shutdown.npz")
+    )  # an end that was asked for needs no record
 
 
 def test_a_bridge_that_comes_back_does_not_lift_the_robot(graph: RobotGraph) -> None:
@@ -60,10 +63,32 @@ def test_a_bridge_that_comes_back_does_not_lift_the_robot(graph: RobotGraph) -> 
     assert graph.bridge.state == "idle"
 
 
+def control_process(graph: RobotGraph) -> int:
+    """Return the process id of the bridge's control process."""
+    bridge = graph.processes["bridge"].pid
+    return int(Path(f"/proc/{bridge}/task/{bridge}/children").read_text().split()[0])
+
+
+def test_a_frozen_control_process_is_told_and_its_stop_is_not_believed(graph: RobotGraph) -> None:
+    control = control_process(graph)
+    os.kill(control, signal.SIGSTOP)
+    graph.wait_for_fault("internal_error", deadline_s=5.0)
+    assert graph.bridge.state == "waiting"
+    assert "silent" in graph.bridge.fault_detail
+    answer = graph.trigger("bridge/estop")
+    assert not answer.success
+    assert "did not answer" in answer.message
+    wait_for(
+        lambda: "silent" in graph.diagnostics["bridge: loop"]["message"],
+        "diagnostics",
+    )
+    os.kill(control, signal.SIGCONT)
+    graph.wait_for_bridge("damping")
+    graph.wait_until_lying()
+
+
 def test_the_death_of_the_control_process_ends_the_node_with_the_reason(graph: RobotGraph) -> None:
-    children = Path(f"/proc/{graph.processes['bridge'].pid}/task/{graph.processes['bridge'].pid}")
-    control = int((children / "children").read_text().split()[0])
-    os.kill(control, signal.SIGKILL)
+    os.kill(control_process(graph), signal.SIGKILL)
     assert graph.wait_for_end("bridge") == 1
     assert "the control process is gone" in graph.log("bridge")
     wait_for(lambda: graph.truth.lying, "robot lying")

@@ -70,6 +70,11 @@ def test_a_lost_motor_gives_damping(graph: RobotGraph) -> None:
     graph.wait_for_fault("motor_lost", deadline_s=5.0)
     assert "FR_thigh_joint is in mode" in graph.bridge.fault_detail
     graph.wait_until_lying()
+    answer = graph.trigger("bridge/reset_fault")
+    assert not answer.success
+    assert "FR_thigh_joint is in mode 8, expected 10" in answer.message
+    graph.inject(fault__lost_motor="")
+    wait_for(lambda: graph.trigger("bridge/reset_fault").success, "reset")
 
 
 def test_the_robots_own_remote_stops_it_with_nobody_else_alive(
@@ -114,16 +119,18 @@ def test_the_emergency_stop_stops(graph: RobotGraph, way: str) -> None:
     start = now()
     if way == "topic":
         graph.estop(True)
+        graph.estop(False)  # takes nothing back, and does not push out the True before it
     else:
         assert graph.trigger("bridge/estop").success
     graph.wait_for_fault("estop", deadline_s=5.0)
     graph.wait_until_lying()
     assert graph.passive_since(start) < 0.02 + OPERATOR_S
-    if way == "topic":
-        assert "estop" in graph.trigger("bridge/reset_fault").message
-        graph.estop(False)
+    assert graph.bridge.fault == "estop"
     wait_for(lambda: graph.trigger("bridge/reset_fault").success, "reset")
     graph.stand_up()
+    if way == "topic":
+        graph.estop(True)  # and once more
+        graph.wait_for_fault("estop", deadline_s=5.0)
 
 
 def test_shadow_mode_moves_nothing(make_graph: Callable[..., RobotGraph]) -> None:

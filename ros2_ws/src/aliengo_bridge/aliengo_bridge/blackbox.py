@@ -6,6 +6,7 @@ is full or gone costs the record, not the robot.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -92,6 +93,7 @@ class BlackBoxWriter:
     """Writes records to a folder, in the background, keeping only the newest."""
 
     KEEP = 50
+    _STALE_S = 3600.0
 
     def __init__(self, folder: Path | None) -> None:
         """Start the writer.
@@ -138,5 +140,14 @@ class BlackBoxWriter:
             partial.unlink(missing_ok=True)
             raise
         self.written.append(path)
-        for old in sorted(self._folder.glob("fault_*.npz"))[: -self.KEEP]:
+        self._clean_up(self._folder, path)
+
+    def _clean_up(self, folder: Path, newest: Path) -> None:
+        # The name tells the age only as long as nobody sets the clock back.
+        others = sorted(path for path in folder.glob("fault_*.npz") if path != newest)
+        for old in others[: max(0, len(others) + 1 - self.KEEP)]:
             old.unlink(missing_ok=True)
+        for partial in folder.glob("fault_*.partial"):  # of a process that was killed
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > self._STALE_S:
+                    partial.unlink()

@@ -12,9 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -36,7 +33,7 @@ from unitree_legged_msgs.msg import LowCmd, LowState
 from aliengo_bridge import diagnostics
 from aliengo_bridge.cdr import check_low_cmd, commander_in
 from aliengo_bridge.commanders import CommanderWatch
-from aliengo_bridge.control_client import ControlClient
+from aliengo_bridge.control_client import ControlClient, ControlError
 from aliengo_bridge.control_messages import Snapshot
 from aliengo_bridge.faults import FAULTS, Fault
 from aliengo_bridge.links import LinkError
@@ -60,7 +57,6 @@ _LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-_SERVICE_WAIT_S = 0.5
 _END_S = 2.0
 _NAME_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _UNNAMED = "a node not yet named"
@@ -73,7 +69,7 @@ class BridgeNode(Node):
         """Declare the parameters and open the topics; the robot is not touched yet.
 
         Args:
-            ending: Called when the control process is gone.
+            ending: Called when the control process is gone, or can no longer be listened to.
         """
         super().__init__("bridge")
         check_layouts()
@@ -127,7 +123,8 @@ class BridgeNode(Node):
         if not hasattr(Subscription, "CallbackType"):  # Humble hands out the message alone
             heard = partial(self._on_low_cmd, info={})
         self.create_subscription(LowCmd, "low_cmd", heard, _NEWEST, raw=True)
-        self.create_subscription(Bool, "estop", self._on_estop, _NEWEST)
+        # Deep enough that a False does not push out the True before it.
+        self.create_subscription(Bool, "estop", self._on_estop, 10)
         self.create_service(Trigger, "bridge/reset_fault", self._on_reset)
         self.create_service(Trigger, "bridge/estop", self._on_estop_service)
 
@@ -167,20 +164,23 @@ class BridgeNode(Node):
         return f"commands come from {len(names)} publishers: {', '.join(names)}"
 
     def _on_estop(self, message: Bool) -> None:
-        detail = "the topic estop says so" if message.data else None
-        self.control.call("set_condition", Fault.ESTOP, detail)
+        """Latch the emergency stop; only a reset ends it, a False does nothing."""
+        if message.data:
+            self.control.call("report", Fault.ESTOP, "the topic estop said so")
 
     def _on_estop_service(self, _: Trigger.Request, response: Trigger.Response) -> Any:
-        self.control.call("report", Fault.ESTOP, "the service bridge/estop was called")
-        response.success, response.message = True, "emergency stop latched"
+        try:
+            self.control.ask("report", Fault.ESTOP, "the service bridge/estop was called")
+            response.success, response.message = True, "emergency stop latched"
+        except ControlError as error:
+            response.success, response.message = False, f"not known to be stopped: {error}"
         return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Any:
-        future: Future[tuple[bool, str]] = self.control.call("reset")
         try:
-            response.success, response.message = future.result(_SERVICE_WAIT_S)
-        except (TimeoutError, FutureTimeout, RuntimeError):
-            response.success, response.message = False, "the control loop did not answer"
+            response.success, response.message = self.control.ask("reset")
+        except ControlError as error:
+            response.success, response.message = False, f"not reset: {error}"
         self.get_logger().info(f"reset: {response.message}")
         return response
 
@@ -191,10 +191,9 @@ class BridgeNode(Node):
             if p.name.startswith(LIMIT_PREFIX)
         }
         try:
-            self.control.call("tighten", changes).result(_SERVICE_WAIT_S)
-        except (ValueError, RuntimeError, TimeoutError, FutureTimeout) as error:
-            reason = str(error) or "the control process did not answer"
-            return SetParametersResult(successful=False, reason=reason)
+            self.control.ask("tighten", changes)
+        except (ValueError, ControlError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def stop(self, serve: Callable[[], None]) -> int:
@@ -215,7 +214,7 @@ class BridgeNode(Node):
 
     def _on_control_end(self) -> None:
         if not self._stopping:
-            self.get_logger().fatal("the control process is gone; the bridge ends")
+            self.get_logger().fatal("the control process is gone, or not heard; the bridge ends")
         self._ending()
 
     def _publish_state(self, data: bytes) -> None:
@@ -226,19 +225,6 @@ class BridgeNode(Node):
             if rclpy.ok():
                 raise
 
-    @staticmethod
-    def _status(snapshot: Snapshot) -> Status:
-        if not snapshot.crash:
-            return snapshot.status
-        name = Fault.INTERNAL_ERROR.value
-        return replace(
-            snapshot.status,
-            fault=name,
-            detail=snapshot.crash,
-            active_faults=(name,),
-            reset_required=True,
-        )
-
     def _watch(self) -> None:
         """Publish the status when it changes, and at 10 Hz."""
         snapshot = self.control.snapshot
@@ -247,7 +233,7 @@ class BridgeNode(Node):
         self._watched += 1
         if self._conflict:
             self._set_conflict(self._commanders.conflict(time.monotonic()))
-        status = self._status(snapshot)
+        status = snapshot.believed(time.monotonic())
         if status != self._published or self._watched % 5 == 0:
             self._announce(status)
             self._publish_status(status, snapshot)
@@ -265,7 +251,7 @@ class BridgeNode(Node):
 
     def _publish_status(self, status: Status, snapshot: Snapshot) -> None:
         counters, times = snapshot.counters, snapshot.times
-        state_age_s, command_age_s = snapshot.ages_s
+        state_age_s, command_age_s = snapshot.ages_at(time.monotonic())
         self._bridge_state.publish(
             BridgeState(
                 stamp_ns=time.time_ns(),
@@ -282,7 +268,7 @@ class BridgeNode(Node):
                 length_errors=counters.length_errors,
                 foreign_packets=counters.foreign,
                 lost=counters.lost,
-                missed_deadlines=snapshot.missed,
+                missed_deadlines=times.missed,
                 rate_hz=times.rate_hz,
                 jitter_p50_s=times.p50_s,
                 jitter_p99_s=times.p99_s,
@@ -297,26 +283,28 @@ class BridgeNode(Node):
         if snapshot is None:
             return
         limits, counters = snapshot.limits, snapshot.counters
-        state_age_s, command_age_s = snapshot.ages_s
+        now = time.monotonic()
+        state_age_s, command_age_s = snapshot.ages_at(now)
         age = f"{command_age_s:.3f}"
         reports = [
             diagnostics.link_report(counters, self._counters, state_age_s, limits.state_timeout_s),
             diagnostics.loop_report(
                 snapshot.times,
                 self._missed,
+                snapshot.silence(now),
                 {
                     "scheduling": snapshot.scheduling,
                     "dropped_states": str(snapshot.dropped_states),
                 },
             ),
             diagnostics.safety_report(
-                self._status(snapshot),
+                snapshot.believed(now),
                 self._last_fault,
                 {"command_age_s": age, "record_error": snapshot.record_error},
             ),
             diagnostics.motor_report(self._sensors.temperature, limits),
         ]
-        self._counters, self._missed = counters, snapshot.missed
+        self._counters, self._missed = counters, snapshot.times.missed
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [

@@ -11,6 +11,7 @@ from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
     JOINT_COUNT,
     MODE_BRAKE,
+    MODE_OVERHEATED,
     MODE_SERVO,
     POSITION_STOP,
     LowCommand,
@@ -79,10 +80,11 @@ def state_problems(state: LowState, limits: SafetyLimits, servo: np.ndarray) -> 
         hottest = np.full(JOINT_COUNT, limits.temperature_stop_c)
         text = _worst("motor temperature", temperature, temperature, hottest, "degC")
         problems.append((Fault.MOTOR_HOT, text))
-    lost = servo & (state.mode[_JOINTS] != MODE_SERVO)
+    mode = state.mode[_JOINTS]
+    lost = (servo & (mode != MODE_SERVO)) | (mode == MODE_OVERHEATED)
     if lost.any():
         index = int(np.flatnonzero(lost)[0])
-        text = f"{robot.JOINT_NAMES[index]} is in mode {state.mode[index]}, expected {MODE_SERVO}"
+        text = f"{robot.JOINT_NAMES[index]} is in mode {mode[index]}, expected {MODE_SERVO}"
         problems.append((Fault.MOTOR_LOST, text))
     return problems
 

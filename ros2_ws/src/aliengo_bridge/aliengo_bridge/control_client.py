@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from aliengo_bridge.control_messages import Answer, Call, Kind, Snapshot, receive, send
@@ -16,9 +17,14 @@ from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.links import LinkError
 from aliengo_bridge.settings import Settings
 
-__all__ = ["ControlClient"]
+__all__ = ["ControlClient", "ControlError"]
 
 _START_S = 20.0
+_ANSWER_S = 0.5
+
+
+class ControlError(RuntimeError):
+    """The control process is gone or does not answer."""
 
 
 class ControlClient:
@@ -52,17 +58,22 @@ class ControlClient:
 
         Args:
             on_state: Called with every serialised state.
-            on_end: Called when the process is gone.
+            on_end: Called when nobody listens any more: the process is gone, or `on_state` failed.
+
+        Raises:
+            Exception: What `on_state` raised, after `on_end`.
         """
-        while (message := receive(self._channel)) is not None:
-            kind, body = message
-            if kind is Kind.STATE:
-                on_state(body)
-            elif kind is Kind.SNAPSHOT:
-                self.snapshot = pickle.loads(body)
-            elif kind is Kind.ANSWER:
-                self._settle(pickle.loads(body))
-        on_end()
+        try:
+            while (message := receive(self._channel)) is not None:
+                kind, body = message
+                if kind is Kind.STATE:
+                    on_state(body)
+                elif kind is Kind.SNAPSHOT:
+                    self.snapshot = pickle.loads(body)
+                elif kind is Kind.ANSWER:
+                    self._settle(pickle.loads(body))
+        finally:
+            on_end()
 
     def submit(self, command: bytes) -> None:
         """Hand over a serialised `unitree_legged_msgs/LowCmd`."""
@@ -74,8 +85,21 @@ class ControlClient:
         number = next(self._numbers)
         self._answers[number] = future
         if not send(self._channel, Kind.CALL, Call(number, method, arguments)):
-            self._settle(Answer(number, None, RuntimeError("the control process is gone")))
+            self._settle(Answer(number, None, ControlError("the control process is gone")))
         return future
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call one of the supervisor's methods and wait for its result.
+
+        Raises:
+            ControlError: If the process is gone or does not answer in time.
+            Exception: What the method raised.
+        """
+        try:
+            return self.call(method, *arguments).result(_ANSWER_S)
+        except (TimeoutError, FutureTimeout):
+            text = f"the control process did not answer within {_ANSWER_S} s"
+            raise ControlError(text) from None
 
     def stop(self) -> None:
         """Ask the process to bring the robot to rest and end."""

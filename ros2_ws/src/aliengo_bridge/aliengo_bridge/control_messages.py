@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pickle
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from aliengo_bridge.faults import Fault
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.links.base import LinkCounters
-from aliengo_bridge.safety import Status
+from aliengo_bridge.safety import Mode, Status
 from aliengo_bridge.timing import Punctuality
 
 __all__ = ["Answer", "Call", "Kind", "Snapshot", "receive", "send"]
 
 _MOST_BYTES = 1 << 17
+_SILENCE_S = 0.5
 
 
 class Kind(Enum):
@@ -59,13 +61,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the control process tells about itself."""
+    """What the control process tells about itself.
+
+    `now` of the methods is the time of the monotonic clock, which all processes of a machine share.
+    """
 
     status: Status
+    ticked_s: float
+    """When the loop ticked last, on the monotonic clock [s]."""
     counters: LinkCounters
     times: Punctuality
-    missed: int
     ages_s: tuple[float, float]
+    """Of the newest state and of the newest accepted command, at that tick [s]."""
     limits: SafetyLimits
     scheduling: str
     dropped_states: int
@@ -73,6 +80,40 @@ class Snapshot:
     crash: str
     withheld: bytes
     """In shadow mode, the serialised command that the robot would have been sent."""
+
+    def silence(self, now: float) -> str:
+        """Say for how long the loop has not been seen to run; empty if it was just now."""
+        silent_s = now - self.ticked_s
+        return f"the control loop has been silent for {silent_s:.1f} s" if self.stale(now) else ""
+
+    def stale(self, now: float) -> bool:
+        """Return whether what the snapshot says may have changed since, unheard."""
+        return now - self.ticked_s > _SILENCE_S
+
+    def ages_at(self, now: float) -> tuple[float, float]:
+        """Return the least ages that state and command have by now [s]."""
+        since = now - self.ticked_s if self.stale(now) else 0.0
+        return self.ages_s[0] + since, self.ages_s[1] + since
+
+    def believed(self, now: float) -> Status:
+        """Return the status, or an internal error if the loop crashed or is silent.
+
+        A loop that crashed damps the robot if it had it; what a silent one does is not known.
+        """
+        silence = self.silence(now)
+        trouble = silence or self.crash
+        if not trouble:
+            return self.status
+        name = Fault.INTERNAL_ERROR.value
+        released = silence or self.status.mode.released
+        return replace(
+            self.status,
+            mode=Mode.WAITING if released else Mode.DAMPING,
+            fault=name,
+            detail=trouble,
+            active_faults=tuple(dict.fromkeys((name, *self.status.active_faults))),
+            reset_required=True,
+        )
 
 
 def send(channel: socket.socket, kind: Kind, content: Any = b"") -> bool:

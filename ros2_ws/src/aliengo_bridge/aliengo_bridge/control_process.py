@@ -8,12 +8,14 @@ the robot is damped from here.
 from __future__ import annotations
 
 import gc
+import logging
 import pickle
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,9 @@ from aliengo_description.scheduling import raise_priority
 
 __all__ = ["ControlProcess", "main"]
 
+_log = logging.getLogger(__name__)
 _SNAPSHOT_PERIOD_S = 0.02
+_LOOK_S = 0.1
 _CALLABLE = frozenset({"report", "set_condition", "reset", "tighten"})
 
 
@@ -61,12 +65,13 @@ class ControlProcess:
         )
         self._times = self.loop.times.summary()
         self._end = threading.Event()
+        self._failed = False
 
     def run(self) -> int:
         """Control the robot until the node asks for the end or is gone.
 
         Returns:
-            0, or 1 if the loop failed meanwhile.
+            0, or 1 if the loop or what serves the node failed meanwhile.
 
         Raises:
             LinkError: If the link cannot be opened.
@@ -80,14 +85,27 @@ class ControlProcess:
         self.loop.start()
         send(self._channel, Kind.READY)
         for work in (self._send_states, self._send_snapshots, self._serve):
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
-        self._end.wait()
+            name = work.__name__
+            threading.Thread(target=self._until_end, args=(work,), name=name, daemon=True).start()
+        while not self._end.wait(_LOOK_S) and self.loop.alive:
+            pass
+        self._failed |= not self.loop.alive
         self.loop.stop()  # and the loop's thread damps on until this process ends
-        return 1 if self.loop.crash is not None else 0
+        return 1 if self._failed or self.loop.crash is not None else 0
 
     def end(self) -> None:
         """Let `run` come to its end."""
         self._end.set()
+
+    def _until_end(self, work: Callable[[], None]) -> None:
+        """Do a thread's work; when it is over, however it ended, the process must end as well."""
+        try:
+            work()
+        except Exception:
+            self._failed = True
+            _log.exception("%s failed; the control process ends", work.__name__)
+        finally:
+            self.end()
 
     def _send_states(self) -> None:
         encoder = LowStateEncoder()
@@ -108,9 +126,9 @@ class ControlProcess:
         loop, withheld = self.loop, self.loop.withheld
         return Snapshot(
             status=loop.supervisor.status,
+            ticked_s=loop.ticked_s,
             counters=loop.link.counters,
             times=self._times,
-            missed=loop.times.missed,
             ages_s=loop.supervisor.ages_s,
             limits=loop.supervisor.limits,
             scheduling=loop.scheduling,
@@ -129,7 +147,6 @@ class ControlProcess:
                 self._call(pickle.loads(body))
             elif kind is Kind.STOP:
                 break
-        self.end()
 
     def _call(self, call: Call) -> None:
         def answer(future: Future[Any]) -> None:

@@ -67,19 +67,24 @@ def link_report(
     return Report("link", level, message, values)
 
 
-def loop_report(times: Punctuality, missed_before: int, values: dict[str, str]) -> Report:
+def loop_report(
+    times: Punctuality, missed_before: int, silence: str, values: dict[str, str]
+) -> Report:
     """Return how punctual the control loop is.
 
     Args:
         times: Its statistics.
-        missed_before: Missed deadlines a second ago.
+        missed_before: Missed deadlines by the statistics of the report before.
+        silence: Why the statistics are old news; empty if they are not.
         values: More to tell, such as the scheduling.
     """
     missed = times.missed - missed_before
     level = WARN if missed > 5 or times.p99_s > 1e-3 else OK
     message = f"{times.rate_hz:.0f} Hz, jitter p99 {1e3 * times.p99_s:.2f} ms"
     if missed:
-        message += f", {missed} deadlines missed in the last second"
+        message += f", {missed} deadlines missed since the last report"
+    if silence:
+        level, message = ERROR, silence
     return Report(
         "loop",
         level,

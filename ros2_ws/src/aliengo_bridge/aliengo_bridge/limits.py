@@ -61,7 +61,7 @@ class SafetyLimits:
         0.0,
         0.5,
         "s",
-        "lower",
+        "fixed",
         "most time that stalls of the bridge itself may add to a timeout",
     )
     confirm_states: int = _limit(

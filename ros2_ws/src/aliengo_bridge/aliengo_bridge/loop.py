@@ -8,6 +8,7 @@ until the process ends.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -24,7 +25,7 @@ from aliengo_bridge.blackbox import BlackBox, BlackBoxWriter, Tick
 from aliengo_bridge.faults import Fault
 from aliengo_bridge.links.base import Link
 from aliengo_bridge.messages import LEVEL_HIGH, LowCommand, LowState, damping_command
-from aliengo_bridge.safety import Decision, Mode, Supervisor
+from aliengo_bridge.safety import Decision, Supervisor
 from aliengo_bridge.timing import TickTimes
 from aliengo_description.scheduling import raise_priority
 
@@ -71,6 +72,8 @@ class ControlLoop:
         self.scheduling = "normal priority"
         self.crash: BaseException | None = None
         """What ended supervision, if anything did; from then on the loop only damps."""
+        self.ticked_s = time.monotonic()
+        """When the loop ticked last, on the monotonic clock [s]."""
         self._link = link
         self._supervisor = supervisor
         self._shadow = shadow
@@ -101,6 +104,11 @@ class ControlLoop:
         """The supervisor; only its status, limits and ages may be read from other threads."""
         return self._supervisor
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Open the link and start the thread.
 
@@ -108,6 +116,7 @@ class ControlLoop:
             LinkError: If the link cannot be opened.
         """
         self._link.connect()
+        self.ticked_s = time.monotonic()
         self._thread.start()
 
     def submit(self, command: LowCommand) -> None:
@@ -134,23 +143,35 @@ class ControlLoop:
 
     def stop(self) -> None:
         """Bring the robot to rest and return; damping is sent on until the process ends."""
-        if not self._thread.is_alive():
+        if not self.alive:
             return
-        self.call(lambda s: s.report(Fault.SHUTDOWN, "the bridge was asked to end"))
-        self._at_rest.clear()
-        self._rest_since = None
-        self._at_rest.wait(self._supervisor.limits.exit_damping_s)
+
+        def begin(supervisor: Supervisor) -> None:
+            # On the loop's thread, which looks for rest between two requests.
+            self._rest_since = None
+            self._at_rest.clear()
+            supervisor.report(Fault.SHUTDOWN, "the bridge was asked to end")
+
+        longest_s = self._supervisor.limits.exit_damping_s
+        if concurrent.futures.wait([self.call(begin)], longest_s).done:
+            self._at_rest.wait(longest_s)
 
     def close(self) -> None:
-        """End the thread and close the link: nothing is sent any more."""
+        """End the thread and close the link: nothing is sent any more. It may be called twice."""
+        if self._end:
+            return
         self._end = True
         self._wake()
-        if self._thread.is_alive():
+        if self.alive:
             self._thread.join()
         self._link.close()
+        descriptors = self._wake_read, self._wake_write
+        self._wake_read = self._wake_write = -1  # a late command must not write to what follows
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+        with contextlib.suppress(OSError):  # a full pipe wakes as well, a closed one need not
             os.write(self._wake_write, b"\0")
 
     def _run(self) -> None:
@@ -192,7 +213,8 @@ class ControlLoop:
             # The supervisor cannot be trusted any more, the link perhaps can.
             with contextlib.suppress(Exception):
                 self._link.send(self._fallback)
-        self._watch_rest(now)
+        self._guarded(lambda: self._watch_rest(now))
+        self.ticked_s = now
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
@@ -201,6 +223,14 @@ class ControlLoop:
             if self.crash is None:
                 self.crash = error
                 _log.exception("the control loop failed; from now on it only damps")
+                self._tell_crash(repr(error))
+
+    def _tell_crash(self, detail: str) -> None:
+        """Let status and record show the crash, as far as the supervisor still can."""
+        with contextlib.suppress(Exception):
+            self._supervisor.report(Fault.INTERNAL_ERROR, detail)
+        if self._writer is not None:
+            self._writer.submit(Fault.INTERNAL_ERROR.value, detail, self._blackbox.contents())
 
     def _serve_requests(self) -> None:
         # Bounded: whoever floods the loop must not keep it from its next deadline.
@@ -223,7 +253,7 @@ class ControlLoop:
         self._receive()
         decision = self._supervisor.step(now)
         self._link.send(decision.command)
-        owned = decision.status.mode not in (Mode.WAITING, Mode.CHECKING) and not self._shadow
+        owned = not decision.status.mode.released and not self._shadow
         self._fallback = (
             damping_command(self._supervisor.limits.damping_kd)
             if owned
@@ -238,7 +268,9 @@ class ControlLoop:
         self._blackbox.record(tick)
         if status.fault != self._recorded_fault:
             self._recorded_fault = status.fault
-            self._record_in = self._RECORD_AFTER_FAULT_TICKS if status.fault else None
+            # An end that was asked for is no fault to look into.
+            wanted = status.fault not in ("", Fault.SHUTDOWN.value)
+            self._record_in = self._RECORD_AFTER_FAULT_TICKS if wanted else None
         if self._record_in is None or self._writer is None:
             return
         self._record_in -= 1
@@ -248,7 +280,7 @@ class ControlLoop:
 
     def _watch_rest(self, now: float) -> None:
         mode = self._supervisor.status.mode
-        resting = mode in (Mode.WAITING, Mode.CHECKING) or self._supervisor.at_rest
+        resting = mode.released or self._supervisor.at_rest
         if not resting:
             self._rest_since = None
         elif self._rest_since is None:

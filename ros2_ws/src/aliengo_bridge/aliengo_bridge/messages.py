@@ -6,8 +6,8 @@ Policy order is FL, FR, RL, RR, each hip, thigh, calf. Runs on Python 3.8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ __all__ = [
     "LEVEL_HIGH",
     "LEVEL_LOW",
     "MODE_BRAKE",
+    "MODE_OVERHEATED",
     "MODE_SERVO",
     "MOTOR_COUNT",
     "POSITION_STOP",
@@ -29,14 +30,14 @@ MOTOR_COUNT = 20
 JOINT_COUNT = 12
 MODE_BRAKE = 0x00
 MODE_SERVO = 0x0A
+MODE_OVERHEATED = 0x08
+"""In a state only: the SDK's header of a sister robot names it for a motor that shut down."""
 LEVEL_HIGH = 0x00
 LEVEL_LOW = 0xFF
 POSITION_STOP = 2.146e9
 """A position target [rad] that switches the motor's position loop off."""
 VELOCITY_STOP = 16000.0
 """A velocity target [rad/s] that switches the motor's velocity loop off."""
-
-_Message = TypeVar("_Message", "LowCommand", "LowState")
 
 
 def _zeros(*shape: int, dtype: str = "f8") -> Any:
@@ -76,10 +77,6 @@ class LowCommand:
     sn: int = 0
     band_width: int = 0
     reserve: int = 0
-
-    def copy(self) -> LowCommand:
-        """Return a copy that shares no array with this command."""
-        return _copy(self)
 
 
 @dataclass
@@ -122,10 +119,6 @@ class LowState:
     band_width: int = 0
     reserve: int = 0
 
-    def copy(self) -> LowState:
-        """Return a copy that shares no array with this state."""
-        return _copy(self)
-
 
 def damping_command(kd: float) -> LowCommand:
     """Return the command that lets all joints sink against a viscous brake.
@@ -137,9 +130,3 @@ def damping_command(kd: float) -> LowCommand:
     command.dq[:JOINT_COUNT] = 0.0
     command.kd[:JOINT_COUNT] = kd
     return command
-
-
-def _copy(message: _Message) -> _Message:
-    values = {item.name: getattr(message, item.name) for item in fields(message)}
-    own = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in values.items()}
-    return type(message)(**own)

@@ -24,6 +24,7 @@ from aliengo_bridge.messages import (
     LEVEL_HIGH,
     LEVEL_LOW,
     MODE_BRAKE,
+    MODE_OVERHEATED,
     MODE_SERVO,
     MOTOR_COUNT,
     POSITION_STOP,
@@ -44,9 +45,9 @@ __all__ = [
     "LOW_STATE_DTYPE",
     "LOW_STATE_SIZE",
     "MODE_BRAKE",
+    "MODE_OVERHEATED",
     "MODE_SERVO",
     "MOTOR_COUNT",
-    "POLICY_FROM_SDK",
     "POSITION_STOP",
     "SDK_FROM_POLICY",
     "VELOCITY_STOP",
@@ -72,12 +73,10 @@ _POLICY_LEGS = ("FL", "FR", "RL", "RR")
 _LEGS = np.array([_POLICY_LEGS.index(leg) for leg in _SDK_LEGS])
 _MOTORS = np.concatenate([(3 * _LEGS[:, None] + np.arange(3)).ravel(), np.arange(12, MOTOR_COUNT)])
 SDK_FROM_POLICY = _MOTORS[:JOINT_COUNT].copy()
-"""Index array (12,): `sdk = policy[SDK_FROM_POLICY]`."""
-POLICY_FROM_SDK = np.argsort(SDK_FROM_POLICY)
-"""Index array (12,): `policy = sdk[POLICY_FROM_SDK]`; swapping sides is its own inverse."""
+"""Index array (12,): `sdk = policy[SDK_FROM_POLICY]`; swapping sides is its own inverse."""
 FEET_POLICY_FROM_SDK = np.argsort(_LEGS)
 """Index array (4,): `policy = sdk[FEET_POLICY_FROM_SDK]`."""
-for _array in (_LEGS, FEET_POLICY_FROM_SDK, _MOTORS, SDK_FROM_POLICY, POLICY_FROM_SDK):
+for _array in (_LEGS, FEET_POLICY_FROM_SDK, _MOTORS, SDK_FROM_POLICY):
     _array.setflags(write=False)
 
 _HEADER = [

@@ -7,8 +7,9 @@ state, judges state and commander, and gives the one command that may go out.
                              any -> HOLD -> SIT_DOWN -> DAMPING -> (reset) -> IDLE
 
 Until the robot is seen to be free (CHECKING) it is sent nothing that would take it from whoever
-controls it. Faults latch: the first one is the reason, later ones can only make the reaction
-harsher, and only an explicit reset with the robot still leads back.
+controls it; the same holds for one that comes back after seconds of silence. Faults latch: the
+first one is the reason, later ones can only make the reaction harsher, and only an explicit reset
+with the robot still leads back.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
     JOINT_COUNT,
     LEVEL_HIGH,
-    MODE_SERVO,
     LowCommand,
     LowState,
     damping_command,
 )
 from aliengo_bridge.ownership import OwnershipCheck
 from aliengo_bridge.remote import decode_remote
+from aliengo_bridge.servo import ServoWatch
 from aliengo_bridge.shaping import CommandShaper
 from aliengo_bridge.sitting import SitDown
 from aliengo_description import robot
@@ -39,13 +40,15 @@ from aliengo_description import robot
 __all__ = ["Decision", "Mode", "Status", "Supervisor"]
 
 _JOINTS = slice(0, JOINT_COUNT)
+_LET_GO_S = 5.0
+"""A faulty robot that is silent for this long has sunk down, and may return in other hands [s]."""
 
 
 class Mode(str, Enum):
     """What the bridge is doing."""
 
     WAITING = "waiting"
-    """No state has come from the robot yet."""
+    """No state has come from the robot yet, or none for seconds."""
     CHECKING = "checking"
     """The robot talks; whether somebody else controls it is being found out."""
     IDLE = "idle"
@@ -56,6 +59,16 @@ class Mode(str, Enum):
     SIT_DOWN = "sit_down"
     DAMPING = "damping"
     """A fault has brought the robot to rest; a reset is required."""
+
+    @property
+    def released(self) -> bool:
+        """Whether the robot is sent nothing that would take it from whoever controls it."""
+        return self in (Mode.WAITING, Mode.CHECKING)
+
+    @property
+    def driven(self) -> bool:
+        """Whether the robot is held up or moved, not only damped."""
+        return self in (Mode.ACTIVE, Mode.HOLD, Mode.SIT_DOWN)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ class Supervisor:
         self._ownership = OwnershipCheck()
         self._shaper = CommandShaper()
         self._sit_down: SitDown | None = None
-        self._servo = np.zeros(JOINT_COUNT, dtype=bool)
+        self._servo = ServoWatch()
 
     @property
     def limits(self) -> SafetyLimits:
@@ -150,12 +163,15 @@ class Supervisor:
         Returns:
             Whether it is believable. One that is not counts as not received.
         """
-        problems = state_problems(state, self._limits, self._servo)
+        expected = self._servo.expected(driven=self._mode.driven)
+        problems = state_problems(state, self._limits, expected)
         self._confirm(problems)
         if any(fault is Fault.STATE_INVALID for fault, _ in problems):
             return False
         self._state = state
         self._state_age.reset()
+        driven, released = self._mode.driven, self._mode.released
+        self._servo.see(state.mode[_JOINTS], driven=driven, released=released)
         if self._mode is Mode.WAITING:
             self._mode = Mode.CHECKING
         if decode_remote(state.wireless_remote).stop:
@@ -172,7 +188,7 @@ class Supervisor:
             return
         passive = is_passive(command)
         if self._mode is Mode.ACTIVE and passive:
-            self._mode, self._servo = Mode.IDLE, np.zeros(JOINT_COUNT, dtype=bool)
+            self._mode = Mode.IDLE
         if self._mode is Mode.IDLE and not passive:
             self._refusal = self._engage(command)
             if self._refusal:
@@ -185,6 +201,7 @@ class Supervisor:
     def report(self, fault: Fault, detail: str) -> None:
         """Latch a fault that others have found, such as an emergency stop."""
         self._latch(fault, detail)
+        self._update_status()  # now: after a crash of the loop there is no further tick
 
     def set_condition(self, fault: Fault, detail: str | None) -> None:
         """Say that an outside cause of a fault is present (with a detail), or gone (None).
@@ -217,7 +234,8 @@ class Supervisor:
         self._sit_down = None
         self._command = None
         self._refusal = ""
-        self._mode = Mode.IDLE
+        if not self._mode.released:
+            self._mode = Mode.IDLE
         return True, f"cleared {cleared}"
 
     def step(self, now: float) -> Decision:
@@ -238,7 +256,7 @@ class Supervisor:
 
     def _command_for_mode(self, elapsed: float) -> LowCommand:
         state = self._state
-        if self._mode in (Mode.WAITING, Mode.CHECKING) or state is None:
+        if self._mode.released or state is None:
             if state is not None:
                 self._check_ownership(state, elapsed)
             return _released()
@@ -270,7 +288,6 @@ class Supervisor:
                 f"the joint, allowed {self._limits.engage_error_rad:.2f}; start from damping"
             )
         self._shaper.start(measured)
-        self._servo = state.mode[_JOINTS] == MODE_SERVO
         self._mode = Mode.ACTIVE
         return ""
 
@@ -285,7 +302,7 @@ class Supervisor:
             for fault, count in self._confirmations.items()
             if count >= needed.get(fault, limits.confirm_states)
         ]
-        if self._mode in (Mode.ACTIVE, Mode.HOLD, Mode.SIT_DOWN):
+        if self._mode.driven:
             for problem in self._blockers:
                 self._latch(*problem)
 
@@ -293,9 +310,9 @@ class Supervisor:
         age, allowed = self._state_age.age_s, self._limits.state_timeout_s
         if self._mode is not Mode.WAITING and age > allowed:
             text = f"no valid state for {1e3 * age:.0f} ms, allowed {1e3 * allowed:.0f}"
-            if self._mode in (Mode.ACTIVE, Mode.HOLD, Mode.SIT_DOWN):
+            if self._mode.driven:
                 self._latch(Fault.STATE_STALE, text)
-            elif self._mode in (Mode.CHECKING, Mode.IDLE):
+            elif self._mode is not Mode.DAMPING or age > _LET_GO_S:
                 # Whoever comes back may be another robot, or be in other hands.
                 self._mode = Mode.WAITING
                 self._ownership.restart()
@@ -321,7 +338,6 @@ class Supervisor:
         if fault in self._faults:
             return
         self._faults[fault] = detail
-        self._servo = np.zeros(JOINT_COUNT, dtype=bool)
         harsh = FAULTS[fault].reaction is Reaction.DAMPING
         if self._mode is Mode.ACTIVE and not harsh and self._state is not None:
             self._sit_down = SitDown(self._state.q[_JOINTS], self._limits)

@@ -59,11 +59,6 @@ class TickTimes:
         self._missed += missed
         return deadline + missed * self._period_s
 
-    @property
-    def missed(self) -> int:
-        """Periods that went by without their tick."""
-        return self._missed
-
     def summary(self) -> Punctuality:
         """Return the statistics; safe to call from another thread."""
         count = min(self._ticks, len(self._late_s))

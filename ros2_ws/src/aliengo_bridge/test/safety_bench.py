@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from fake_robots import lying_state
+from fake_robots import copied, lying_state
 
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
@@ -31,7 +31,7 @@ class Bench:
         self.now += seconds
         if self.robot_talks:
             self.state.tick += 2
-            self.supervisor.on_state(self.state.copy())
+            self.supervisor.on_state(copied(self.state))
         return self.supervisor.step(self.now)
 
     def run(self, seconds: float, command: LowCommand | None = None) -> Decision:
@@ -74,6 +74,3 @@ def is_released(decision: Decision) -> bool:
     command = decision.command
     gains = np.abs(command.kp[:12]) + np.abs(command.kd[:12]) + np.abs(command.tau[:12])
     return bool(command.level_flag == LEVEL_HIGH and (gains == 0).all())
-
-
-# --- getting the robot ----------------------------------------------------------------------------

@@ -258,6 +258,31 @@ def test_lcm_gives_the_letter_that_was_pressed_last_only_with_l2() -> None:
     bench.close()
 
 
+def test_lcm_gives_no_state_once_the_imu_is_dead() -> None:
+    lcm = pytest.importorskip("aliengo_bridge.links.lcm")
+    pytest.importorskip("lcm")
+    bench = LcmBench()
+    bench.send(lying_state())
+    wait_for(bench.link.receive, "state")
+    most, given = lcm.LcmLink.MOST_JOINTS_PER_IMU, 0
+    for i in range(2 * most):
+        state = lying_state()
+        state.q[0] += 0.001 * (i + 1)
+        bench.send(state, with_imu=False)
+
+        def arrived(count: int = i + 2) -> bool:
+            nonlocal given
+            given += bench.link.receive() is not None
+            return bench.link.counters.received == count
+
+        wait_for(arrived, "joints")
+    assert given == most - 1  # the state with the IMU message was the first of them
+    state.q[0] += 0.001
+    bench.send(state)
+    assert wait_for(bench.link.receive, "state with an IMU again")
+    bench.close()
+
+
 def test_a_state_survives_the_trip_bit_for_bit(udp: UdpBench) -> None:
     udp.robot.send(lying_state(42))
     state = wait_for(udp.link.receive, "state")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_robots import UdpRobot, free_port, lying_state, wait_for
 
+from aliengo_bridge.ages import StallAwareAge
 from aliengo_bridge.blackbox import BlackBoxWriter
+from aliengo_bridge.faults import FAULTS, Fault
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.links.udp import UdpLink
 from aliengo_bridge.loop import ControlLoop
@@ -16,19 +21,36 @@ from aliengo_bridge.messages import LEVEL_HIGH, LEVEL_LOW, LowCommand
 from aliengo_bridge.safety import Mode, Supervisor
 
 
-class Bench:
-    """A loop and a robot that sends a state whenever the test looks."""
+class Ageless(StallAwareAge):
+    """An age that does not grow."""
 
-    def __init__(self, *, shadow: bool = False, writer: BlackBoxWriter | None = None) -> None:
+    def advance(self, elapsed_s: float) -> None:
+        """Stay young."""
+
+
+class Bench:
+    """A loop and a robot that sends a state whenever the test looks.
+
+    A busy machine may keep the test from sending for a while: states do not age here, and commands
+    only where that is asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        shadow: bool = False,
+        writer: BlackBoxWriter | None = None,
+        commands_age: bool = False,
+    ) -> None:
         port = free_port()
         self.robot = UdpRobot(port)
         self.state = lying_state()
-        # A busy machine may keep this test from sending states for a while: be patient with it.
-        limits = SafetyLimits(ownership_check_s=0.1, state_timeout_s=0.1)
+        supervisor = Supervisor(SafetyLimits(ownership_check_s=0.1), shadow=shadow)
+        supervisor._state_age = Ageless(0.0)
+        if not commands_age:
+            supervisor._command_age = Ageless(0.0)
         link = UdpLink(port, "127.0.0.1", self.robot.port)
-        self.loop = ControlLoop(
-            link, Supervisor(limits, shadow=shadow), shadow=shadow, writer=writer
-        )
+        self.loop = ControlLoop(link, supervisor, shadow=shadow, writer=writer)
         self.loop.start()
 
     def look(self) -> list[LowCommand]:
@@ -93,10 +115,12 @@ def test_states_that_nobody_takes_are_dropped_not_hoarded(bench: Bench) -> None:
     assert bench.loop.states.qsize() <= 64
 
 
-def test_a_silent_commander_ends_in_damping(bench: Bench) -> None:
+def test_a_silent_commander_ends_in_damping() -> None:
+    bench = Bench(commands_age=True)
     bench.drive()
     wait_for(lambda: damps(bench.look()), "damping")
     assert bench.loop.supervisor.status.fault == "command_stale"
+    bench.close()
 
 
 def test_stop_damps_on_until_the_end(bench: Bench) -> None:
@@ -108,7 +132,47 @@ def test_stop_damps_on_until_the_end(bench: Bench) -> None:
     assert bench.loop.supervisor.status.fault == "shutdown"
 
 
-def test_an_exception_in_the_supervisor_leaves_damping(bench: Bench) -> None:
+def test_the_wait_for_rest_begins_on_the_thread_that_looks_for_it(bench: Bench) -> None:
+    bench.drive()
+    clearing: list[threading.Thread] = []
+
+    class Watched(threading.Event):
+        def clear(self) -> None:
+            clearing.append(threading.current_thread())
+            super().clear()
+
+    bench.loop._at_rest = Watched()
+    bench.loop.stop()
+    assert clearing == [bench.loop._thread]
+
+
+def test_an_end_that_was_asked_for_leaves_no_record(tmp_path: Path) -> None:
+    writer = BlackBoxWriter(tmp_path)
+    bench = Bench(writer=writer)
+    bench.drive()
+    bench.loop.stop()
+    ticks = bench.loop.times.summary().ticks + 2 * ControlLoop._RECORD_AFTER_FAULT_TICKS
+    wait_for(lambda: bench.loop.times.summary().ticks > ticks, "time for a record")
+    bench.close()
+    assert bench.loop.supervisor.status.fault == "shutdown"
+    assert writer._waiting.empty()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closing_gives_the_descriptors_back_and_a_late_command_is_harmless() -> None:
+    bench = Bench()
+    pipe = bench.loop._wake_read, bench.loop._wake_write
+    bench.close()
+    for descriptor in pipe:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    bench.loop.submit(bench.hold_command())
+    bench.loop.close()
+
+
+def test_an_exception_in_the_supervisor_leaves_damping(tmp_path: Path) -> None:
+    writer = BlackBoxWriter(tmp_path)
+    bench = Bench(writer=writer)
     bench.drive()
 
     def fail(supervisor: Supervisor) -> None:
@@ -119,6 +183,15 @@ def test_an_exception_in_the_supervisor_leaves_damping(bench: Bench) -> None:
     bench.robot.commands()
     for _ in range(3):
         assert damps(wait_for(bench.robot.commands, "commands after the crash"))
+    status = bench.loop.supervisor.status
+    assert (status.mode, status.fault) == (Mode.DAMPING, "internal_error")
+    answer = bench.loop.call(lambda s: s.reset()).result(5.0)
+    assert answer == (False, f"not reset: {FAULTS[Fault.INTERNAL_ERROR].explanation}")
+    wait_for(lambda: writer.written, "the record")
+    with np.load(writer.written[0]) as record:
+        assert str(record["fault"]) == "internal_error"
+        assert record["ticks"]["mode"][-1] == "active"
+    bench.close()
 
 
 def test_a_call_returns_result_or_error(bench: Bench) -> None:
@@ -128,7 +201,7 @@ def test_a_call_returns_result_or_error(bench: Bench) -> None:
     assert bench.loop.crash is None
 
 
-def test_a_fault_is_recorded(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_fault_is_recorded(tmp_path: Path) -> None:
     writer = BlackBoxWriter(tmp_path)
     bench = Bench(writer=writer)
     bench.drive()

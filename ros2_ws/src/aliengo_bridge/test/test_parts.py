@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ def test_every_limit_moves_only_its_safe_way(name: str) -> None:
     if spec.tighter == "fixed":
         allowed = value
     assert getattr(limits.tightened({name: allowed}), name) == allowed
+
+
+def test_a_limit_that_is_read_only_at_the_start_cannot_be_changed_later() -> None:
+    with pytest.raises(LooseningError, match="stall_credit_s is fixed"):
+        SafetyLimits().tightened({"stall_credit_s": 0.1})
 
 
 def test_unknown_limit_is_named() -> None:
@@ -173,6 +179,28 @@ def test_old_records_are_removed(tmp_path: Path) -> None:
     assert writer.written[0].exists()
 
 
+def test_a_record_survives_its_own_clean_up_when_the_clock_was_set_back(tmp_path: Path) -> None:
+    for i in range(BlackBoxWriter.KEEP + 5):
+        (tmp_path / f"fault_29990101T{i:06d}_tilt.npz").write_bytes(b"")
+    writer = BlackBoxWriter(tmp_path)
+    writer.submit("tilt", "", recorded(3).contents())
+    wait_for(lambda: len(list(tmp_path.iterdir())) == BlackBoxWriter.KEEP, "clean-up")
+    assert writer.written[0].exists()
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    old, fresh = tmp_path / "fault_1_tilt.partial", tmp_path / "fault_2_tilt.partial"
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (0.0, 0.0))
+    writer = BlackBoxWriter(tmp_path)
+    writer.submit("tilt", "", recorded(3).contents())
+    wait_for(lambda: not old.exists(), "clean-up")
+    assert fresh.exists()
+
+
 def test_link_report_says_what_is_wrong() -> None:
     before, now = LinkCounters(), LinkCounters(received=500)
     assert diagnostics.link_report(now, before, 0.001, 0.05).level == diagnostics.OK
@@ -189,8 +217,10 @@ def test_link_report_says_what_is_wrong() -> None:
 
 def test_loop_report_warns_of_lateness() -> None:
     times = Punctuality(5000, 20, 498.0, 1e-4, 5e-4, 2e-3)
-    assert diagnostics.loop_report(times, 20, {}).level == diagnostics.OK
-    assert diagnostics.loop_report(times, 0, {}).level == diagnostics.WARN
+    assert diagnostics.loop_report(times, 20, "", {}).level == diagnostics.OK
+    assert diagnostics.loop_report(times, 0, "", {}).level == diagnostics.WARN
+    silent = diagnostics.loop_report(times, 20, "silent for 2.0 s", {})
+    assert (silent.level, silent.message) == (diagnostics.ERROR, "silent for 2.0 s")
 
 
 def test_safety_report_follows_the_status() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from safety_bench import Bench, is_damping, is_released
 
+from aliengo_bridge.faults import Fault
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
     LEVEL_HIGH,
@@ -39,6 +40,43 @@ def test_sport_mode_is_explained_and_the_robot_left_alone() -> None:
     assert "L1+L2+start" in decision.status.detail
     bench.state.level_flag = LEVEL_LOW
     assert bench.run(1.0).status.mode is Mode.IDLE
+
+
+def test_a_faulty_robot_that_was_silent_for_seconds_is_looked_at_before_it_is_damped() -> None:
+    bench = Bench()
+    bench.engage()
+    bench.supervisor.report(Fault.ESTOP, "test")
+    bench.robot_talks = False
+    assert is_damping(bench.run(2.0))
+    assert is_released(bench.run(5.0))
+    bench.robot_talks = True
+    bench.state.level_flag = LEVEL_HIGH  # it was switched off and on: sport mode has it
+    decision = bench.run(2.0)
+    assert decision.status.mode is Mode.CHECKING
+    assert is_released(decision)
+    bench.state.level_flag = LEVEL_LOW
+    decision = bench.run(1.0)
+    assert is_damping(decision)
+    assert (decision.status.mode, decision.status.fault) == (Mode.DAMPING, "estop")
+
+
+def test_a_reset_does_not_take_a_robot_that_is_still_being_looked_at() -> None:
+    bench = Bench()
+    bench.supervisor.report(Fault.ESTOP, "test")
+    bench.state.level_flag = LEVEL_HIGH
+    bench.run(1.0)
+    assert bench.supervisor.reset()[0]
+    decision = bench.run(1.0)
+    assert decision.status.mode is Mode.CHECKING
+    assert is_released(decision)
+
+
+def test_a_reported_fault_shows_without_another_tick() -> None:
+    bench = Bench()
+    bench.engage()
+    bench.supervisor.report(Fault.INTERNAL_ERROR, "crash")
+    status = bench.supervisor.status
+    assert (status.mode, status.fault) == (Mode.DAMPING, "internal_error")
 
 
 def test_motors_that_obey_somebody_else_are_noticed() -> None:
@@ -150,6 +188,3 @@ def test_a_commander_who_starts_far_from_the_robot_is_refused() -> None:
     assert decision.status.mode is Mode.IDLE
     assert "first target of FL_calf_joint is 1.20 rad away" in decision.status.detail
     assert is_damping(decision)
-
-
-# --- faults ---------------------------------------------------------------------------------------

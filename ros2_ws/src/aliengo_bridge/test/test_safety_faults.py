@@ -6,14 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from fake_robots import lying_state
+from fake_robots import copied, lying_state
 from safety_bench import TICK_S, Bench, is_damping, is_released
 
 from aliengo_bridge.faults import FAULTS, Fault, Reaction
 from aliengo_bridge.limits import SafetyLimits
-from aliengo_bridge.messages import (
-    LowState,
-)
 from aliengo_bridge.safety import Mode
 from aliengo_description import robot
 
@@ -132,7 +129,7 @@ def test_one_glitch_of_a_sensor_is_no_fault(name: str) -> None:
     cause = CASES[name][0]
     bench = Bench()
     bench.engage()
-    good = bench.state.copy()
+    good = copied(bench.state)
     cause(bench)
     bench.tick()
     bench.state = good
@@ -344,9 +341,9 @@ def test_limits_may_be_tightened_but_not_loosened() -> None:
     assert bench.supervisor.limits.tilt_rad == 0.5
 
 
-def test_a_state_is_not_taken_before_the_supervisor_sees_it() -> None:
+def test_a_state_that_cannot_be_believed_is_not_taken() -> None:
     bench = Bench()
     assert bench.supervisor.on_state(bench.state)
-    broken: LowState = bench.state.copy()
+    broken = copied(bench.state)
     broken.gyroscope[0] = np.inf
     assert not bench.supervisor.on_state(broken)

@@ -11,12 +11,9 @@ import numpy.typing as npt
 from aliengo_bridge.protocol import JOINT_COUNT, MODE_BRAKE, LowState
 from aliengo_sim.dynamics import Dynamics
 
-__all__ = ["MODE_OVERHEATED", "SensorConfig", "Sensors", "quaternion_to_rpy"]
+__all__ = ["SensorConfig", "Sensors", "quaternion_to_rpy"]
 
 Array = npt.NDArray[np.float64]
-
-MODE_OVERHEATED = 0x08
-"""Motor mode that the SDK's header of a sister robot names for a motor that has shut down."""
 
 _TICK_MODULUS = 2**32
 

@@ -10,6 +10,7 @@ import numpy as np
 from aliengo_bridge.crc import datagram_crc
 from aliengo_bridge.protocol import (
     HIGH_STATE_SIZE,
+    MODE_OVERHEATED,
     LowCommand,
     LowState,
     encode_low_state,
@@ -20,7 +21,7 @@ from aliengo_sim.dynamics import Dynamics, GroundTruth
 from aliengo_sim.faults import FaultPlan, FaultyChannel
 from aliengo_sim.motors import LIMP, MotorTargets
 from aliengo_sim.pacing import Pacer
-from aliengo_sim.sensors import MODE_OVERHEATED, SensorConfig, Sensors
+from aliengo_sim.sensors import SensorConfig, Sensors
 from aliengo_sim.server import UdpServer
 
 __all__ = ["Twin", "TwinConfig", "TwinStatus"]

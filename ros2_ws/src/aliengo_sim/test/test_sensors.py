@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import mujoco
 import numpy as np
 import pytest
@@ -128,7 +130,7 @@ def test_noise_has_the_deviation_asked_for_and_a_seed() -> None:
 
     def sample(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sensors = Sensors(SensorConfig(**{**config.__dict__, "seed": seed}))
-        states = [sensors.measure(dynamics, SERVO).copy() for _ in range(400)]
+        states = [deepcopy(sensors.measure(dynamics, SERVO)) for _ in range(400)]
         gyro = np.stack([s.gyroscope for s in states])
         accelerometer = np.stack([s.accelerometer for s in states])
         return gyro, accelerometer, np.stack([s.q[:12] for s in states])

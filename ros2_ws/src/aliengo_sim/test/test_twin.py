@@ -15,6 +15,7 @@ import pytest
 from aliengo_bridge.protocol import (
     HIGH_STATE_SIZE,
     LEVEL_HIGH,
+    MODE_OVERHEATED,
     MODE_SERVO,
     LowCommand,
     LowState,
@@ -25,7 +26,6 @@ from aliengo_bridge.protocol import (
 )
 from aliengo_description import robot
 from aliengo_sim.faults import FaultPlan
-from aliengo_sim.sensors import MODE_OVERHEATED
 from aliengo_sim.server import AddressInUseError
 from aliengo_sim.twin import Twin, TwinConfig
 
@@ -297,6 +297,9 @@ def test_runs_in_real_time_until_told_to_stop(twin: Twin, commander: Commander) 
         thread.join(timeout=10.0)
     elapsed = time.monotonic() - started
     assert not thread.is_alive()
-    assert np.diff([state.tick for state in states]).tolist() == [2] * 199
+    # The socket drops what does not fit while this thread is kept from reading.
+    steps = np.diff([state.tick for state in states])
+    assert (steps > 0).all()
+    assert (steps % 2 == 0).all()
     # Never faster than real time, beyond what a stall lets it make good.
     assert twin.ground_truth().time_s <= elapsed + 0.01 + PERIOD_S

@@ -97,6 +97,8 @@ class LcmLink(Link):
 
     MAX_MESSAGES = 192
     """Most messages read by one `receive`: three channels, 64 each."""
+    MOST_JOINTS_PER_IMU = 10
+    """Joint messages that may come after an IMU message before it is out of date: 20 ms of them."""
 
     def __init__(self, url: str) -> None:
         """Prepare the link; nothing is opened yet.
@@ -117,6 +119,7 @@ class LcmLink(Link):
         self._bus: Any = None
         self._newest: dict[str, np.void] = {}
         self._joints_raw = b""
+        self._joints_since_imu = self.MOST_JOINTS_PER_IMU + 1
         self._fresh = False
         self._tick = 0
         self._hold = np.zeros(JOINT_COUNT)
@@ -161,16 +164,19 @@ class LcmLink(Link):
             self.counters.send_errors += 1
 
     def receive(self) -> LowState | None:
-        """Return a state made of the newest message of each channel, if new joint data came."""
+        """Return a state made of the newest message of each channel, if new joint data came.
+
+        Joint data without a recent IMU message make no state, so that a dead IMU shows as silence.
+        """
         bus = self._connected()
         for _ in range(self.MAX_MESSAGES):
             if not bus.handle_timeout(0):
                 break
         # Without an orientation the supervisor would judge an upright robot that may lie on its
         # side.
-        if not self._fresh or LCM_IMU not in self._newest:
+        fresh, self._fresh = self._fresh, False
+        if not fresh or self._joints_since_imu > self.MOST_JOINTS_PER_IMU:
             return None
-        self._fresh = False
         return self._assembled()
 
     def close(self) -> None:
@@ -191,7 +197,10 @@ class LcmLink(Link):
             self.counters.crc_errors += 1
             return
         self._newest[channel] = record
+        if channel == LCM_IMU:
+            self._joints_since_imu = 0
         if channel == LCM_JOINTS:
+            self._joints_since_imu += 1
             if data == self._joints_raw:
                 self.counters.duplicates += 1
                 return
