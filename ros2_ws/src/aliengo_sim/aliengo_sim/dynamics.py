@@ -102,6 +102,8 @@ class Dynamics:
         for leg in robot.LEG_NAMES:
             model.geom(f"{leg}_foot_collision").friction[0] = foot_friction
         model.body("trunk").mass[0] += payload_kg
+        # What the compiler derived from the masses: subtrees, inverse weights for the contacts.
+        mujoco.mj_setConst(model, mujoco.MjData(model))
         return model
 
     def _views(self) -> None:

@@ -171,6 +171,11 @@ def test_divergence_is_noticed() -> None:
 def test_payload_and_friction_reach_the_model() -> None:
     dynamics = Dynamics(foot_friction=0.3, payload_kg=4.0, start_pose="standing")
     assert dynamics.model.body_mass.sum() == pytest.approx(robot.TOTAL_MASS + 4.0)
+    # What the solver works with follows, not just the figure itself.
+    plain = Dynamics(foot_friction=0.3, start_pose="standing").model
+    trunk = dynamics.model.body("trunk").id
+    assert dynamics.model.body_subtreemass[trunk] == pytest.approx(robot.TOTAL_MASS + 4.0)
+    assert dynamics.model.body_invweight0[trunk, 0] < 0.95 * plain.body_invweight0[trunk, 0]
     assert dynamics.model.geom("RR_foot_collision").friction[0] == 0.3
 
 
