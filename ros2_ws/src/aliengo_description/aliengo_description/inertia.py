@@ -18,8 +18,8 @@ class Inertial:
     Attributes:
         mass: Mass [kg].
         com: Centre of mass in the link frame [m].
-        moments: (ixx, ixy, ixz, iyy, iyz, izz) about the centre of mass, along the link axes [kg
-        m^2].
+        moments: (ixx, ixy, ixz, iyy, iyz, izz) about the centre of mass, along the link axes
+            [kg m^2].
     """
 
     mass: float

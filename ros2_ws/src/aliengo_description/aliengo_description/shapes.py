@@ -42,9 +42,11 @@ class Shape:
 
     Attributes:
         kind: "box", "cylinder" or "sphere".
-        size: Full lengths (x, y, z) of a box, (radius, length) of a cylinder, (radius,) of a sphere
-        [m]. position: Centre [m]. rpy: Roll, pitch, yaw about fixed axes [rad]. colour: A key of
-        `COLOURS`; unused for collision.
+        size: Full lengths (x, y, z) of a box, (radius, length) of a cylinder, (radius,) of a
+            sphere [m].
+        position: Centre [m].
+        rpy: Roll, pitch, yaw about fixed axes [rad].
+        colour: A key of `COLOURS`; unused for collision.
     """
 
     kind: str
