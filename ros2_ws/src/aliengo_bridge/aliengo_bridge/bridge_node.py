@@ -33,7 +33,7 @@ from unitree_legged_msgs.msg import LowCmd, LowState
 from aliengo_bridge import diagnostics
 from aliengo_bridge.cdr import check_low_cmd, commander_in
 from aliengo_bridge.commanders import CommanderWatch
-from aliengo_bridge.control_client import ControlClient, ControlError
+from aliengo_bridge.control_client import ControlClient
 from aliengo_bridge.control_messages import Snapshot
 from aliengo_bridge.faults import FAULTS, Fault
 from aliengo_bridge.links import LinkError
@@ -172,14 +172,14 @@ class BridgeNode(Node):
         try:
             self.control.ask("report", Fault.ESTOP, "the service bridge/estop was called")
             response.success, response.message = True, "emergency stop latched"
-        except ControlError as error:
+        except RuntimeError as error:
             response.success, response.message = False, f"not known to be stopped: {error}"
         return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Any:
         try:
             response.success, response.message = self.control.ask("reset")
-        except ControlError as error:
+        except RuntimeError as error:
             response.success, response.message = False, f"not reset: {error}"
         self.get_logger().info(f"reset: {response.message}")
         return response
@@ -192,7 +192,7 @@ class BridgeNode(Node):
         }
         try:
             self.control.ask("tighten", changes)
-        except (ValueError, ControlError) as error:
+        except (ValueError, RuntimeError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
