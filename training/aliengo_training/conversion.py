@@ -18,15 +18,9 @@ from aliengo_training.contract import PolicySpec
 from aliengo_training.export import MlpWeights
 from aliengo_training.gate import COMMAND_AXES, ResidualGate
 from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 
-__all__ = ["TASK_KINDS", "Policy", "policy_from_checkpoint"]
-
-#: Kind of policy that each task trains.
-TASK_KINDS = {
-    "aliengo_amp": "base",
-    "aliengo_residual": "residual",
-    "aliengo_finetune": "finetune",
-}
+__all__ = ["Policy", "policy_from_checkpoint"]
 
 Ranges = Dict[str, Tuple[float, float]]
 
@@ -38,11 +32,19 @@ _IMPORTED_KP, _IMPORTED_KD = 40.0, 1.2
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """A policy ready for :func:`aliengo_training.export.export_policy`."""
+    """A policy ready for :func:`aliengo_training.export.export_policy`.
+
+    Attributes:
+        spec: What its file says of it.
+        base: Layers of the base.
+        residual: Layers of the residual, if it has one.
+        imported: Whether another trainer made it.
+    """
 
     spec: PolicySpec
     base: MlpWeights
     residual: Optional[MlpWeights] = None
+    imported: bool = False
 
 
 def policy_from_checkpoint(
@@ -62,8 +64,8 @@ def policy_from_checkpoint(
     Raises:
         CheckpointError: If the file cannot be used as what it is said to be.
     """
-    if task is not None and task not in TASK_KINDS:
-        raise CheckpointError(f"unknown task {task!r}, allowed are {', '.join(TASK_KINDS)}")
+    if task is not None and task not in EXPERIMENTS:
+        raise CheckpointError(f"unknown task {task!r}, allowed are {', '.join(EXPERIMENTS)}")
     content = read_foreign(path)
     if content.get("schema_version") == SCHEMA_VERSION and "model" in content:
         return _own(path, content, task)
@@ -110,7 +112,7 @@ def _foreign(
 ) -> Policy:
     """Convert a checkpoint of another trainer."""
     found = import_checkpoint(path, mapping, activation)
-    kind = TASK_KINDS[task]
+    kind = experiment(task).kind
     if (kind == "residual") != (found.residual is not None):
         raise CheckpointError(
             f"{path}: --task {task} is a {kind} policy, but the file's actors are {found.names}"
@@ -131,7 +133,7 @@ def _foreign(
         kd=(_IMPORTED_KD,) * 12,
         gate=gate,
     )
-    return Policy(spec, found.base, found.residual)
+    return Policy(spec, found.base, found.residual, imported=True)
 
 
 def _weights(state: Mapping[str, Any], prefix: str, activation: str) -> MlpWeights:

@@ -91,6 +91,20 @@ def test_headless_play_writes_the_plots(tmp_path: Path, capsys: pytest.CaptureFi
         assert is_picture(logs / name)
 
 
+def test_play_on_a_gpu_needs_a_backend_that_has_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    policy = constant_policy(tmp_path / "stand.onnx")
+    common = ["--policy", str(policy), "--headless", "--seconds", "0.2", "--rl_device", "cuda:0"]
+    play_manual.main([*common, "--log_root", str(tmp_path / "logs")])
+    output = capsys.readouterr()
+    assert "--rl_device cuda:0 is not used: the default --sim mujoco runs on the CPU" in output.err
+    assert "wrote" in output.out
+    with pytest.raises(SystemExit):
+        play_manual.main([*common, "--sim", "mujoco"])
+    assert "--sim mujoco runs on the CPU, found device 'cuda:0'" in capsys.readouterr().err
+
+
 def test_play_names_the_runs_that_exist(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "aliengo_amp" / "morning").mkdir(parents=True)
     with pytest.raises(SystemExit):

@@ -6,6 +6,7 @@ import pytest
 from aliengo_training.evaluation import gait
 from aliengo_training.evaluation.figures import clip_cycle
 from aliengo_training.motion.files import load_motion
+from aliengo_training.motion.rhythm import gait_period
 from aliengo_training.motion.testing import recorded
 
 STEP = 0.02
@@ -25,21 +26,21 @@ def joints(period: float, seconds: float = 15.0, noise: float = 0.0) -> np.ndarr
 
 @pytest.mark.parametrize("period", [0.31, 0.4367, 0.8, 1.3])
 def test_period_is_found_between_the_samples(period: float) -> None:
-    assert gait.gait_period(joints(period, noise=0.02), STEP) == pytest.approx(period, rel=0.01)
+    assert gait_period(joints(period, noise=0.02), STEP) == pytest.approx(period, rel=0.01)
 
 
 def test_a_strong_second_harmonic_does_not_halve_the_period() -> None:
     time = np.arange(0.0, 10.0, STEP)[:, None]
     signal = 0.2 * np.sin(2 * np.pi * time / 0.6) + 0.4 * np.sin(4 * np.pi * time / 0.6 + 0.3)
-    assert gait.gait_period(np.repeat(signal, 12, axis=1), STEP) == pytest.approx(0.6, rel=0.01)
+    assert gait_period(np.repeat(signal, 12, axis=1), STEP) == pytest.approx(0.6, rel=0.01)
 
 
 def test_standing_and_noise_have_no_period() -> None:
     rng = np.random.default_rng(0)
-    assert np.isnan(gait.gait_period(np.zeros((500, 12)), STEP))
-    assert np.isnan(gait.gait_period(0.001 * joints(0.5), STEP))
-    assert np.isnan(gait.gait_period(rng.normal(size=(500, 12)), STEP))
-    assert np.isnan(gait.gait_period(joints(0.5, seconds=0.1), STEP))
+    assert np.isnan(gait_period(np.zeros((500, 12)), STEP))
+    assert np.isnan(gait_period(0.001 * joints(0.5), STEP))
+    assert np.isnan(gait_period(rng.normal(size=(500, 12)), STEP))
+    assert np.isnan(gait_period(joints(0.5, seconds=0.1), STEP))
 
 
 def stances(starts: "list[float]", period: float, wobble: float = 0.0) -> np.ndarray:

@@ -6,12 +6,6 @@ import pytest
 from aliengo_training.evaluation import metrics
 
 
-def test_survival_counts_rollouts_that_never_fell() -> None:
-    alive = np.ones((4, 10), dtype=bool)
-    alive[1, 7:] = False
-    assert metrics.survival(alive) == 0.75
-
-
 def test_rmse_is_taken_per_rollout() -> None:
     values = np.array([[1.0, 3.0], [0.5, 0.5]])
     np.testing.assert_allclose(metrics.rmse(values, np.array([1.0, 0.5])), [np.sqrt(2.0), 0.0])

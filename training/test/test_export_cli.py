@@ -116,6 +116,8 @@ def test_other_trainers_residual_with_mapping_and_gains(tmp_path: Path) -> None:
         ("--task aliengo_residual", "was trained on aliengo_amp, not on --task aliengo_residual"),
         ("--task walk", "unknown task 'walk'"),
         ("--map base", "--map has 'base'"),
+        ("--kp 50", "whose gains are known: --kp are for other trainers' files"),
+        ("--kp 0 --kd 2", "whose gains are known: --kp and --kd are for other"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(

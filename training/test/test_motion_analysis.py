@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aliengo_description import robot
-from aliengo_training.motion.analysis import analyse, gait_period
+from aliengo_training.motion.analysis import analyse
 from aliengo_training.motion.clip import MotionClip
 from aliengo_training.motion.files import load_motion
 from aliengo_training.motion.synthesis import GAITS, synthesize
@@ -24,13 +24,14 @@ def swinging(frequency_hz: float, harmonic: float, drift: float) -> MotionClip:
 
 @pytest.mark.parametrize(("harmonic", "drift"), [(0.0, 0.0), (1.5, 0.0), (0.5, 0.2)])
 def test_gait_period_despite_harmonics_and_drift(harmonic: float, drift: float) -> None:
-    assert gait_period(swinging(2.2, harmonic, drift)) == pytest.approx(1 / 2.2, rel=0.03)
+    figures = analyse(swinging(2.2, harmonic, drift))
+    assert figures.gait_period_s == pytest.approx(1 / 2.2, rel=0.03)
 
 
 def test_noise_has_no_period() -> None:
     clip = swinging(2.2, 0.0, 0.0)
     noise = np.random.default_rng(0).normal(size=clip.joint_positions.shape)
-    assert gait_period(dataclasses.replace(clip, joint_positions=noise)) is None
+    assert analyse(dataclasses.replace(clip, joint_positions=noise)).gait_period_s is None
 
 
 def test_figures_of_a_trot() -> None:

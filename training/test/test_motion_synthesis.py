@@ -37,7 +37,7 @@ def test_duty_period_and_closure(gait: Gait) -> None:
     standing = (clip.foot_heights() < 1e-9).mean(axis=0)
     expected = [0.0 if leg == gait.carried else gait.duty for leg in range(4)]
     np.testing.assert_allclose(standing, expected, atol=0.03)
-    assert analysis.gait_period(clip) == pytest.approx(gait.period_s, rel=0.01)
+    assert analysis.analyse(clip).gait_period_s == pytest.approx(gait.period_s, rel=0.01)
     np.testing.assert_allclose(clip.joint_positions[0], clip.joint_positions[-1], atol=1e-9)
     assert (clip.foot_heights() < 1e-9).any(axis=1).all(), "a foot bears load at any time"
 

@@ -26,8 +26,8 @@ class ExportArgs:
         output: File to write, by default beside the checkpoint.
         map: Which network of another trainer's file is which, e.g. base=actor residual=actor2.
         activation: Of the hidden layers of another trainer's file, where it cannot be known.
-        kp: Joint stiffness that another trainer's policy was trained with [N m/rad].
-        kd: Joint damping that another trainer's policy was trained with [N m s/rad].
+        kp: Joint stiffness that another trainer's policy was trained with [N m/rad]; ours know theirs.
+        kd: Joint damping that another trainer's policy was trained with [N m s/rad]; ours know theirs.
         log_root: Where run folders are.
     """
 
@@ -46,7 +46,7 @@ def run(args: ExportArgs) -> Tuple[Path, str]:
     """Export and return the file and the SHA-256 of its weights."""
     source = _source(args)
     policy = policy_from_checkpoint(source, args.task, _mapping(args.map), args.activation)
-    policy = _with_gains(policy, args)
+    policy = _with_gains(policy, source, args)
     output = args.output or source.with_suffix(".onnx")
     return output, export_policy(policy.spec, policy.base, output, policy.residual)
 
@@ -74,11 +74,18 @@ def _mapping(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
     return {pair.split("=")[0]: pair.split("=")[1] for pair in pairs} or None
 
 
-def _with_gains(policy: Policy, args: ExportArgs) -> Policy:
-    """Replace the gains where the command line gives others."""
-    gains: Dict[str, Any] = {
-        name: (value,) * 12 for name, value in (("kp", args.kp), ("kd", args.kd)) if value
-    }
+def _with_gains(policy: Policy, source: Path, args: ExportArgs) -> Policy:
+    """Set the gains that the command line gives for another trainer's file."""
+    given = {name: v for name, v in (("kp", args.kp), ("kd", args.kd)) if v is not None}
+    if given and not policy.imported:
+        raise CheckpointError(
+            f"{source} is a checkpoint of this project, whose gains are known: "
+            f"{' and '.join('--' + name for name in given)} are for other trainers' files"
+        )
+    for name, value in given.items():
+        if not value > 0.0:
+            raise CheckpointError(f"--{name} is {value:g}, expected a positive gain")
+    gains: Dict[str, Any] = {name: (value,) * 12 for name, value in given.items()}
     return dataclasses.replace(policy, spec=dataclasses.replace(policy.spec, **gains))
 
 

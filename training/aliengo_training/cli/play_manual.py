@@ -35,8 +35,8 @@ class PlayArgs:
         checkpoint: Iteration, by default the last.
         policy: A .onnx or .pt file to play instead of a run.
         headless: Drive a fixed profile as fast as possible, without keys and window.
-        sim: mujoco, mujoco_warp or isaacgym.
-        rl_device: Torch device of the backend.
+        sim: mujoco, mujoco_warp or isaacgym; by default mujoco.
+        rl_device: Torch device of the backend; mujoco without --sim uses the CPU whatever is given.
         seconds: Length of the drive; with keys until x is pressed [s].
         command: A fixed vx vy wz instead of the profile (with --headless).
         log_root: Where runs are, and where the plots go.
@@ -48,7 +48,7 @@ class PlayArgs:
     checkpoint: int = -1
     policy: Optional[Path] = None
     headless: bool = False
-    sim: str = "mujoco"
+    sim: Optional[str] = None
     rl_device: str = "cpu"
     seconds: Optional[float] = None
     command: Optional[Tuple[float, float, float]] = None
@@ -66,7 +66,8 @@ def run(args: PlayArgs) -> List[Path]:
     policy = OnnxPolicy(as_policy_file(source))
     print(f"playing {source} ({policy.name})")
     physics = SimulationConfig(body_contacts=True)
-    simulator = make_simulator(args.sim, 1, device_of(args.rl_device), physics, args.headless)
+    sim, device = _backend(args)
+    simulator = make_simulator(sim, 1, device, physics, args.headless)
     try:
         player = Player(policy, simulator, args.seed)
         _drive(args, policy, player)
@@ -75,6 +76,19 @@ def run(args: PlayArgs) -> List[Path]:
         simulator.close()
     print(f"\n{player.falls} falls; wrote {', '.join(str(path) for path in files)}")
     return files
+
+
+def _backend(args: PlayArgs) -> Tuple[str, str]:
+    """Physics backend and its torch device."""
+    if args.sim is not None:
+        return args.sim, device_of(args.rl_device)
+    if not args.rl_device.startswith("cpu"):
+        print(
+            f"--rl_device {args.rl_device} is not used: the default --sim mujoco runs on the CPU "
+            "(--sim mujoco_warp runs on a GPU)",
+            file=sys.stderr,
+        )
+    return "mujoco", "cpu"
 
 
 def _drive(args: PlayArgs, policy: OnnxPolicy, player: Player) -> None:

@@ -12,6 +12,7 @@ from aliengo_training.evaluation import gait, metrics
 from aliengo_training.evaluation.rollouts import Trajectory
 from aliengo_training.evaluation.style import StyleJudge
 from aliengo_training.motion.clip import MotionClip
+from aliengo_training.motion.rhythm import gait_period
 from aliengo_training.tasks.style import forward_speed
 
 __all__ = ["ClipCycle", "CommandFigures", "clip_cycle", "merge", "rollout_figures", "summarise"]
@@ -41,7 +42,7 @@ class ClipCycle:
 
 def clip_cycle(clip: MotionClip) -> Optional[ClipCycle]:
     """The cycle of a clip, or None if its joints have no rhythm."""
-    period = gait.gait_period(clip.joint_positions, clip.frame_duration_s)
+    period = gait_period(clip.joint_positions, clip.frame_duration_s)
     if np.isnan(period):
         return None
     cycle = gait.mean_cycle(clip.joint_positions, period, clip.frame_duration_s)
@@ -105,7 +106,7 @@ def _gait_rows(t: Trajectory, clips: Sequence[ClipCycle]) -> Rows:
     ratio = np.full(count, np.nan)
     for row in np.flatnonzero(t.survived):
         joints = t.joint_positions[row, t.settled].astype(np.float64)
-        period[row] = gait.gait_period(joints, t.period_s)
+        period[row] = gait_period(joints, t.period_s)
         if np.isnan(period[row]):
             continue
         contact = t.foot_forces[row, t.settled] > metrics.CONTACT_FORCE_N

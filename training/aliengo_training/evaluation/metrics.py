@@ -22,7 +22,6 @@ __all__ = [
     "largest_target_step",
     "lift_offs_per_s",
     "rmse",
-    "survival",
     "target_rate",
     "torque_saturation",
 ]
@@ -36,11 +35,6 @@ _SATURATED = 0.99
 _GRAVITY = 9.81
 #: Below this speed a cost per distance means nothing [m/s].
 _SLOWEST_TRANSPORT = 0.1
-
-
-def survival(alive: np.ndarray) -> float:
-    """Share of the rollouts that never fell, from (N, T) bool."""
-    return float(np.mean(np.all(alive, axis=1)))
 
 
 def rmse(values: np.ndarray, target: np.ndarray) -> np.ndarray:

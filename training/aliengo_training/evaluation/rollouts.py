@@ -52,7 +52,8 @@ class RolloutConfig:
         push_interval_s: Time between pushes [s]; 0 never pushes.
         push_velocity: Largest planar velocity change of a push, uniform in size and angle [m/s].
         recovery_s: Time after a push that "steady" figures leave out [s].
-        body_contacts: Whether thighs and calves collide; touching the ground with them is a fall.
+        body_contacts: Whether thighs and calves collide. A fall is judged as in training
+            (`ResetConfig`): by the trunk's contact, height and tilt and by the height of the knees.
         noise: Sensor noise.
         randomization: Physical parameters, drawn once per rollout.
         seed: Of everything random.

@@ -11,16 +11,14 @@ from aliengo_description import robot
 from aliengo_training.motion import rotations
 from aliengo_training.motion.clip import MotionClip
 from aliengo_training.motion.filters import derivative
+from aliengo_training.motion.rhythm import gait_period
 
-__all__ = ["ClipFigures", "analyse", "contacts", "foot_slip", "gait_period"]
+__all__ = ["ClipFigures", "analyse", "contacts", "foot_slip"]
 
 #: A foot this near to the ground bears load [m]; the feet of recorded clips jitter by a centimetre.
 CONTACT_HEIGHT_M = 0.015
 #: A leg that bears load less often than this is carried.
 _CARRIED_DUTY = 0.1
-#: Correlation of a clip with itself a period later, at least, to call it a rhythm.
-_WEAKEST_RHYTHM = 0.4
-_SLOWEST_GAIT_HZ, _FASTEST_GAIT_HZ = 0.4, 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,47 +66,6 @@ def foot_slip(clip: MotionClip) -> np.ndarray:
     return np.asarray(np.linalg.norm(velocity[..., :2], axis=-1))
 
 
-def gait_period(clip: MotionClip) -> Optional[float]:
-    """Period at which the joints repeat best [s]; None if hardly any of their motion repeats.
-
-    The first clear peak of the joints' autocorrelation, refined by a parabola: unlike the strongest
-    Fourier component it is not misled by a strong second harmonic. A slow drift is taken out first.
-    """
-    joints = _without_drift(clip.joint_positions)
-    count, step = len(joints), clip.frame_duration_s
-    first = max(2, int(np.ceil(1.0 / (_FASTEST_GAIT_HZ * step))))
-    last = min(int(1.0 / (_SLOWEST_GAIT_HZ * step)), count // 2)
-    lags = np.arange(first - 1, last + 2)
-    if last <= first:
-        return None
-    match = np.array([_correlation(joints, int(lag)) for lag in lags])
-    peaks = [
-        i for i in range(1, len(lags) - 1) if match[i] >= match[i - 1] and match[i] > match[i + 1]
-    ]
-    if not peaks or max(match[i] for i in peaks) < _WEAKEST_RHYTHM:
-        return None
-    best = max(match[i] for i in peaks)
-    i = next(i for i in peaks if match[i] > 0.9 * best)
-    curvature = match[i - 1] - 2.0 * match[i] + match[i + 1]
-    shift = 0.0 if curvature == 0.0 else 0.5 * (match[i - 1] - match[i + 1]) / curvature
-    return float((lags[i] + shift) * step)
-
-
-def _without_drift(joints: np.ndarray) -> np.ndarray:
-    """Subtract the best cubic over time from each joint ``(n, 12)``."""
-    time = np.linspace(-1.0, 1.0, len(joints))
-    trend = np.polynomial.legendre.legvander(time, min(3, len(joints) - 1))
-    coefficients, *_ = np.linalg.lstsq(trend, joints, rcond=None)
-    return np.asarray(joints - trend @ coefficients)
-
-
-def _correlation(joints: np.ndarray, lag: int) -> float:
-    """Correlation of the joints with themselves ``lag`` frames later, -1 to 1."""
-    a, b = joints[:-lag], joints[lag:]
-    scale = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
-    return float(np.sum(a * b)) / scale if scale > 0.0 else 0.0
-
-
 def analyse(clip: MotionClip) -> ClipFigures:
     """Measure a clip; heights must be over the ground, as :func:`.load_motion` returns them."""
     bearing = contacts(clip)
@@ -117,12 +74,13 @@ def analyse(clip: MotionClip) -> ClipFigures:
     joints = clip.joint_positions
     over = np.maximum(robot.SAFE_JOINT_LOWER - joints, joints - robot.SAFE_JOINT_UPPER)
     forward, left, up = (float(v) for v in clip.linear_velocity_b.mean(axis=0))
+    period = gait_period(joints, clip.frame_duration_s)
     names = robot.LEG_NAMES
     return ClipFigures(
         duration_s=clip.duration_s,
         mean_velocity_b=(forward, left, up),
         mean_yaw_rate=float(clip.angular_velocity_b[:, 2].mean()),
-        gait_period_s=gait_period(clip),
+        gait_period_s=None if np.isnan(period) else period,
         duty={leg: float(share) for leg, share in zip(names, duty)},
         carried=tuple(leg for leg, share in zip(names, duty) if share < _CARRIED_DUTY),
         foot_slip=float(slip.mean()) if slip.size else 0.0,

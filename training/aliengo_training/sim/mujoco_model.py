@@ -31,7 +31,7 @@ class ModelIndex:
 def build_model(config: SimulationConfig) -> Any:
     """Compile the Aliengo on a plane with its motors' PD law as position servos.
 
-    The PD law is `strength * clip(kp (target - q) - kd dq)`; its damping is integrated implicitly, which is stable at
+    The PD law is `clip(strength * (kp (target - q) - kd dq))`; its damping is integrated implicitly, which is stable at
     5 ms where the explicit law of a 1 kHz motor board would need a smaller step.
 
     Returns:

@@ -26,7 +26,7 @@ class RandomizationConfig:
         trunk_mass_offset: Mass added to the trunk [kg].
         trunk_com_offset: Shift of the trunk's centre of mass along each axis [m].
         gain_scale: Factor on kp and on kd, independent per joint.
-        motor_strength: Factor on delivered torque, independent per joint.
+        motor_strength: Factor on the PD law's torque, before it is clipped; independent per joint.
         joint_scale: Factor on the spread of the identified armature, friction and damping; 1 covers
             both published fits.
         action_delay_s: Latency between policy and motor [s].

@@ -73,7 +73,7 @@ class PhysicsParameters:
         trunk_com_offset: (N, 3) shift of the trunk's centre of mass, body frame [m].
         kp: (N, 12) proportional gains [N m/rad].
         kd: (N, 12) derivative gains [N m s/rad].
-        motor_strength: (N, 12) factor on the torque that a motor really delivers.
+        motor_strength: (N, 12) factor on the PD law's torque, before it is clipped to the motor's limits.
         joint_armature: (N, 12) reflected rotor inertia [kg m^2].
         joint_friction: (N, 12) Coulomb friction [N m].
         joint_damping: (N, 12) viscous friction [N m s/rad].
