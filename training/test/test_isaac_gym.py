@@ -100,6 +100,7 @@ class FakeGym:
         self.roots = torch.zeros(count, 13)
         self.roots[:, 6] = 1.0
         self.roots[:, 2] = 0.42
+        self.roots[:, 0] = 3.0 * torch.arange(count)
         self.dofs = torch.zeros(count * 12, 2)
         self.contacts = torch.zeros(count * len(BODIES), 3)
         self.efforts = torch.zeros(count * 12)
@@ -232,6 +233,25 @@ def test_quaternion_and_angular_velocity_cross_the_border(
     torch.testing.assert_close(simulator.base_quaternion, state.base_quaternion)
     moved = state.base_position_w + 0.02 * state.base_linear_velocity_w
     torch.testing.assert_close(simulator.base_position_w, moved)
+
+
+def test_every_robot_stays_at_its_own_place_of_the_grid(
+    gym: FakeGym, simulator: IsaacGymSimulator
+) -> None:
+    state = states()
+    state.base_linear_velocity_w.zero_()
+    simulator.reset(ALL, state)
+    simulator.step(state.joint_positions)
+    grid = torch.stack([3.0 * torch.arange(COUNT), torch.zeros(COUNT), torch.zeros(COUNT)], -1)
+    torch.testing.assert_close(gym.roots[:, 0:3], state.base_position_w + grid)
+    torch.testing.assert_close(simulator.base_position_w, state.base_position_w)
+    push = torch.zeros(COUNT, 3)
+    push[1, 1] = 0.5
+    simulator.push(push)
+    simulator.step(state.joint_positions)
+    torch.testing.assert_close(
+        gym.roots[1, 0:2], state.base_position_w[1, :2] + grid[1, :2] + torch.tensor([0.0, 0.01])
+    )
 
 
 def test_world_angular_velocity_of_a_yawed_robot(

@@ -146,6 +146,9 @@ class IsaacGymSimulator(Simulator):
         )
         self._gym.refresh_actor_root_state_tensor(self._sim)
         self._gym.refresh_dof_state_tensor(self._sim)
+        # Each robot counts its position from where Isaac Gym has put it, so that they do not all start in one place.
+        self._origins = self._roots[:, 0:3].clone()
+        self._origins[:, 2] = 0.0
         self._read()
 
     # --- stepping ----------------------------------------------------------------------------
@@ -224,7 +227,13 @@ class IsaacGymSimulator(Simulator):
             angular_w = _rotate(self.base_quaternion, self.base_angular_velocity_b)
             xyzw = self.base_quaternion[:, [1, 2, 3, 0]]
             new = torch.cat(
-                [self.base_position_w, xyzw, self.base_linear_velocity_w, angular_w], dim=-1
+                [
+                    self.base_position_w + self._origins,
+                    xyzw,
+                    self.base_linear_velocity_w,
+                    angular_w,
+                ],
+                dim=-1,
             )
             self._roots.copy_(torch.where(moved.unsqueeze(-1), new, self._roots))
             indices = self._actor_indices[moved].contiguous()
@@ -286,7 +295,7 @@ class IsaacGymSimulator(Simulator):
 
     def _read(self) -> None:
         """Copy base and joints into our tensors, in our order and frames."""
-        self.base_position_w.copy_(self._roots[:, 0:3])
+        self.base_position_w.copy_(self._roots[:, 0:3] - self._origins)
         self.base_quaternion.copy_(self._roots[:, [6, 3, 4, 5]])
         self.base_linear_velocity_w.copy_(self._roots[:, 7:10])
         inverse = self.base_quaternion * self.base_quaternion.new_tensor([1.0, -1.0, -1.0, -1.0])
