@@ -266,18 +266,19 @@ def test_a_condition_that_is_known_better_replaces_its_own_detail_only() -> None
     assert bench.tick().status.detail == "the intruder"
     other = Bench()
     other.engage()
-    other.supervisor.report(Fault.ESTOP, "the service was called")
-    other.supervisor.set_condition(Fault.ESTOP, "the topic says so")
-    assert other.tick().status.detail == "the service was called"
+    other.supervisor.report(Fault.SECOND_COMMANDER, "somebody said so")
+    other.supervisor.set_condition(Fault.SECOND_COMMANDER, "the intruder")
+    assert other.tick().status.detail == "somebody said so"
 
 
 def test_a_reset_needs_the_cause_to_be_gone() -> None:
     bench = Bench()
     bench.engage()
-    bench.supervisor.set_condition(Fault.ESTOP, "the button is down")
+    bench.supervisor.report(Fault.ESTOP, "test")
+    bench.supervisor.set_condition(Fault.SECOND_COMMANDER, "two speak")
     bench.run(0.1)
-    assert bench.supervisor.reset() == (False, "not reset: estop: the button is down")
-    bench.supervisor.set_condition(Fault.ESTOP, None)
+    assert bench.supervisor.reset() == (False, "not reset: second_commander: two speak")
+    bench.supervisor.set_condition(Fault.SECOND_COMMANDER, None)
     press_stop(bench)
     bench.run(0.1)
     assert bench.supervisor.reset() == (False, "not reset: L2+B is still pressed")
