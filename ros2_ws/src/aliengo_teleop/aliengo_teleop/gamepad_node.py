@@ -76,6 +76,11 @@ def main() -> None:
     except (GamepadError, ValueError, ParameterException) as error:
         rclpy.try_shutdown()
         raise SystemExit(f"gamepad: {error}") from error
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any moment, also while topics are opened.
+        if rclpy.ok():
+            raise
+        return
     try:
         rclpy.spin(node)
     except GamepadError as error:

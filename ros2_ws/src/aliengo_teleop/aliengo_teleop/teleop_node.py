@@ -164,6 +164,11 @@ def main() -> None:
     except (ValueError, ParameterException) as error:
         rclpy.try_shutdown()
         raise SystemExit(f"teleop: {error}") from error
+    except rclpy_implementation.RCLError:
+        # A signal ends the context at any moment, also while topics are opened.
+        if rclpy.ok():
+            raise
+        return
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
