@@ -92,7 +92,7 @@ class PolicyContract:
         kd: derivative gains [N m s/rad].
         torque_limits: [N m].
         control_period_s: time between two actions [s].
-        command_ranges: trained range of ``vx``, ``vy`` [m/s] and ``wz`` [rad/s].
+        command_ranges: accepted range of ``vx``, ``vy`` [m/s] and ``wz`` [rad/s].
         residual_gate: where the residual opens; only residual policies have one.
         residual_bound: largest magnitude of a residual action; only residual policies have one.
         training: run, task, iteration and git commit of the training.

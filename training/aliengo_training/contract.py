@@ -54,7 +54,7 @@ class PolicySpec:
 
     Attributes:
         kind: "base", "residual" or "finetune".
-        command_ranges: Lowest and highest vx, vy [m/s] and wz [rad/s] of its training.
+        command_ranges: Lowest and highest vx, vy [m/s] and wz [rad/s] that it accepts.
         training: ``run``, ``task``, ``iteration`` and ``git_commit`` that it came from.
         kp: Joint stiffness that it was trained with [N m/rad], ``(12,)``.
         kd: Joint damping that it was trained with [N m s/rad], ``(12,)``.

@@ -62,8 +62,8 @@ class OwnershipCheck:
         if state.level_flag != LEVEL_LOW:
             return (
                 f"the robot's level flag is {state.level_flag:#04x}, expected {LEVEL_LOW:#04x}: it "
-                "is in the vendor's sport mode. Hang it up or let it lie, press L2+A, then L2+B, "
-                "then L1+L2+start on its remote to hand it over"
+                "is in the vendor's sport mode. Let it lie, press L2+A, then L1+L2+start on its "
+                "remote to hand it over"
             )
         torque = np.abs(self._torque)
         if torque.max() > limits.foreign_torque_nm:
