@@ -186,6 +186,21 @@ def _resume_point(args: TrainArgs, folder: Path) -> Optional[Path]:
     return find_checkpoint(source, args.checkpoint)
 
 
+def _open_log(
+    args: TrainArgs,
+    folder: Path,
+    command: List[str],
+    extra: Dict[str, Any],
+    earlier: List[Dict[str, Any]],
+) -> MetricsLog:
+    """Make the run's folder, and write down what is about to be trained."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_params(folder, args.cfg, command, extra, earlier)
+    if args.cfg.kind == "residual":
+        plot_schedules(args.cfg.residual, folder)
+    return MetricsLog(folder, resume=args.resume)
+
+
 def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
     """Train as the arguments say.
 
@@ -218,14 +233,8 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
         earlier = earlier_stages(resume_from.parent, runner.iteration)
         print(f"resumed from {resume_from} at iteration {runner.iteration}")
     stop = StopRequest(args.max_minutes)
-    log = None
-    if world.is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
-        write_params(folder, args.cfg, command, extra, earlier)
-        log = MetricsLog(folder, resume=args.resume)
-        if args.cfg.kind == "residual":
-            plot_schedules(args.cfg.residual, folder)
+    extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
+    log = _open_log(args, folder, command, extra, earlier) if world.is_main else None
     progress = Progress(
         args.cfg.max_iterations, None if args.max_minutes is None else 60.0 * args.max_minutes
     )

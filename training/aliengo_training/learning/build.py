@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 import torch
 
@@ -68,17 +68,8 @@ def build_model(
     Raises:
         ValueError: If a residual or fine-tuning run neither resumes nor has a base checkpoint.
     """
-    network = config.network
     if config.kind == "base":
-        model = ActorCritic(
-            OBSERVATION_SIZE,
-            CRITIC_OBSERVATION_SIZE,
-            NUM_JOINTS,
-            network.hidden,
-            network.activation,
-            network.initial_std,
-        )
-        return model.to(device)
+        return _actor_critic(config, config.network.initial_std).to(device)
     if base_checkpoint is None and not resumes:
         raise ValueError(
             f"a {config.kind} run starts from a base; give --base_checkpoint model_<iteration>.pt "
@@ -86,29 +77,38 @@ def build_model(
         )
     base = {}
     if base_checkpoint is not None and not resumes:
-        base = load_base_weights(base_checkpoint, network.activation)
+        base = load_base_weights(base_checkpoint, config.network.activation)
     if config.kind == "residual":
         residual = ActorCriticResidual(
             OBSERVATION_SIZE,
             CRITIC_OBSERVATION_SIZE,
             NUM_JOINTS,
-            network.hidden,
-            network.activation,
+            config.network.hidden,
+            config.network.activation,
             config.residual,
-            network.hidden,
+            config.network.hidden,
             device,
         )
         if base:
             residual.load_base(base)
         return residual.to(device)
-    model = ActorCritic(
+    return _finetuned(config, base).to(device)
+
+
+def _actor_critic(config: ExperimentConfig, initial_std: float) -> ActorCritic:
+    return ActorCritic(
         OBSERVATION_SIZE,
         CRITIC_OBSERVATION_SIZE,
         NUM_JOINTS,
-        network.hidden,
-        network.activation,
-        config.residual.initial_std,
+        config.network.hidden,
+        config.network.activation,
+        initial_std,
     )
+
+
+def _finetuned(config: ExperimentConfig, base: Dict[str, torch.Tensor]) -> ActorCritic:
+    """The base's networks to train on; with fresh ones where a checkpoint will replace them."""
+    model = _actor_critic(config, config.residual.initial_std)
     if base:
         base_parts(base, {"actor": model.actor, "critic": model.critic})
     with torch.no_grad():
@@ -116,7 +116,7 @@ def build_model(
             model.log_std.copy_(base["log_std"])
         # The base's noise has shrunk to what refining a gait needs; finding a faster one needs more.
         model.log_std.clamp_(min=float(torch.tensor(config.residual.initial_std).log()))
-    return model.to(device)
+    return model
 
 
 def build_runner(
