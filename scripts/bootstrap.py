@@ -40,7 +40,6 @@ SOURCE_FOLDERS = (
 )
 REQUIREMENT_SETS = {"sim": ("sim",), "dev": ("sim", "train", "dev", "docs")}
 SUPPORTED_PYTHONS = ((3, 10), (3, 13))
-PIP_TRIES = 3
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -126,29 +125,6 @@ def create_environment(system_ros: str | None) -> None:
     marker.write_text(kind, encoding="utf-8")
 
 
-def install(command: list[str]) -> None:
-    """Run pip, again where it fails.
-
-    A page of the index that does not come in time is to pip a package without versions, that is, a
-    conflict; at the next try the page is there.
-
-    Raises:
-        SetupError: if the last try fails, too.
-    """
-    for left in reversed(range(PIP_TRIES)):
-        try:
-            shown = re.compile(r"Collecting \S+|Installing collected packages")
-            run(command, "pip.log", show=shown)
-            return
-        except SetupError as error:
-            if left == 0:
-                raise SetupError(
-                    f"{error}\nCheck the network connection (pip needs PyPI or a mirror of it), "
-                    "then run the same command again; what has been downloaded is kept."
-                ) from None
-            say(f"pip failed; trying again ({left} left)")
-
-
 def install_requirements(wanted: str, system_ros: str | None) -> bool:
     """Install the pinned packages of a set.
 
@@ -172,7 +148,13 @@ def install_requirements(wanted: str, system_ros: str | None) -> bool:
         command += ["-r", str(REQUIREMENTS / f"{name}.txt")]
     if "train" in parts and not has_nvidia_gpu() and answers(f"{TORCH_CPU_INDEX}/torch/"):
         command += ["--extra-index-url", TORCH_CPU_INDEX]
-    install(command)
+    try:
+        run(command, "pip.log", show=re.compile(r"Collecting \S+|Installing collected packages"))
+    except SetupError as error:
+        raise SetupError(
+            f"{error}\nCheck the network connection (pip needs PyPI or a mirror of it), then run "
+            "the same command again; what has been downloaded is kept."
+        ) from None
     if not system_ros:
         relocate_cmake_exports()
     for name, needed in REQUIREMENT_SETS.items():
