@@ -65,6 +65,12 @@ class UdpRobot:
         self.port: int = self.socket.getsockname()[1]
         self.client = ("127.0.0.1", client_port) if client_port else None
 
+    def choose_client_port(self) -> int:
+        """Send to a free port from now on, and return it: surely another one than the robot's."""
+        port = free_port()
+        self.client = ("127.0.0.1", port)
+        return port
+
     def send(self, state: LowState) -> None:
         self.send_raw(encode_low_state(state))
 
@@ -90,8 +96,8 @@ class UdpBench:
     """The UDP link and a robot."""
 
     def __init__(self) -> None:
-        self.port = free_port()
-        self.robot = UdpRobot(self.port)
+        self.robot = UdpRobot()
+        self.port = self.robot.choose_client_port()
         self.link: Link = make_link(
             self.name,
             local_port=self.port,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_robots import UdpRobot, free_port, lying_state, wait_for
+from fake_robots import UdpRobot, lying_state, wait_for
 
 from aliengo_bridge.ages import StallAwareAge
 from aliengo_bridge.blackbox import BlackBoxWriter
@@ -42,8 +42,8 @@ class Bench:
         writer: BlackBoxWriter | None = None,
         commands_age: bool = False,
     ) -> None:
-        port = free_port()
-        self.robot = UdpRobot(port)
+        self.robot = UdpRobot()
+        port = self.robot.choose_client_port()
         self.state = lying_state()
         supervisor = Supervisor(SafetyLimits(ownership_check_s=0.1), shadow=shadow)
         supervisor._state_age = Ageless(0.0)
