@@ -40,7 +40,9 @@ def avoid_shared_memory() -> None:
     if local:
         os.environ.pop("ROS_LOCALHOST_ONLY", None)
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
-    for name in _PROFILE_VARIABLES:
+    # Later releases warn of the older name.
+    older = os.environ.get("ROS_DISTRO") in ("humble", "jazzy")
+    for name in _PROFILE_VARIABLES if older else _PROFILE_VARIABLES[:1]:
         os.environ[name] = _LOCALHOST if local else _SUBNET
 
 

@@ -69,6 +69,16 @@ def test_a_process_inherits_the_reach_or_narrows_it(environment):
 
 
 @pytest.mark.parametrize(
+    ("release", "names"),
+    [("humble", PROFILES), ("jazzy", PROFILES), ("kilted", PROFILES[:1]), ("", PROFILES[:1])],
+)
+def test_the_profile_is_given_by_the_names_that_the_release_knows(environment, release, names):
+    environment({"ROS_DISTRO": release})
+    avoid_shared_memory()
+    assert tuple(now(PROFILES)) == names
+
+
+@pytest.mark.parametrize(
     "before",
     [
         {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp", RANGE: "LOCALHOST"},
