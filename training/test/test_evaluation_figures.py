@@ -98,6 +98,22 @@ def test_settling_and_pushes_are_left_out_of_the_steady_figures(limping: Traject
     assert figures.steady_rmse_vx < 0.01
 
 
+def test_steps_after_pushes_are_left_out_of_the_steady_lift_offs(limping: Trajectory) -> None:
+    steady = np.ones(400, dtype=bool)
+    steady[200:250] = False
+    (calm,) = summarise(rollout_figures(Trajectory(**{**vars(limping), "steady": steady})))
+    # Pattering feet: every second sample of a second after a push is on the ground.
+    forces = limping.foot_forces.copy()
+    forces[:, 200:250] = np.where(np.arange(50)[None, :, None] % 2, 70.0, 0.0)
+    pattering = {"steady": steady, "foot_forces": forces}
+    (figures,) = summarise(rollout_figures(Trajectory(**{**vars(limping), **pattering})))
+    # Three legs step once a stride, the fourth never does.
+    assert calm.lift_offs_per_s == pytest.approx(0.75 / LIMP.period_s, rel=0.1)
+    assert calm.steady_lift_offs_per_s == pytest.approx(calm.lift_offs_per_s, rel=0.1)
+    assert figures.steady_lift_offs_per_s == calm.steady_lift_offs_per_s
+    assert figures.lift_offs_per_s > calm.lift_offs_per_s + 2.0
+
+
 def test_merged_parts_are_one_command(limping: Trajectory) -> None:
     rows = merge([rollout_figures(limping), rollout_figures(limping)])
     (figures,) = summarise(rows)

@@ -28,7 +28,22 @@ def test_lift_offs_are_counted_per_foot_and_second() -> None:
     forces[0, 20:30, 0] = 0.0
     forces[0, 60:, 0] = 0.0
     # Two lift-offs of one of four feet in 100 steps of 0.02 s.
-    np.testing.assert_allclose(metrics.lift_offs_per_s(forces, 0.02), [2 / 4 / 2.0])
+    everything = np.ones(forces.shape[1], dtype=bool)
+    np.testing.assert_allclose(metrics.lift_offs_per_s(forces, 0.02, everything), [2 / 4 / 2.0])
+
+
+def test_lift_offs_outside_the_counted_stretches_are_none() -> None:
+    forces = np.full((2, 101, 4), 50.0)
+    forces[0, 10:15, 0] = forces[0, 45:50, 2] = forces[0, 80:, 3] = 0.0
+    # Of row 0's lift-offs one is counted; that of row 1 is into a counted sample, not between two.
+    forces[1, 60:70, 1] = 0.0
+    counted = np.zeros(101, dtype=bool)
+    counted[:31] = counted[60:71] = True
+    # Thirty steps and ten.
+    expected = [1 / 4 / (40 * 0.02), 0.0]
+    np.testing.assert_allclose(metrics.lift_offs_per_s(forces, 0.02, counted), expected)
+    nothing = np.zeros(101, dtype=bool)
+    np.testing.assert_array_equal(metrics.lift_offs_per_s(forces, 0.02, nothing), [0.0, 0.0])
 
 
 def test_cost_of_transport_counts_positive_power_only() -> None:

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from aliengo_training.motion.clip import MotionClip
+from aliengo_training.motion.scaling import ScalingConfig
 from aliengo_training.motion.testing import wavy_clip
 from aliengo_training.tasks.style import StyleConfig, StyleReference
 
 PERIOD_S = 0.02
 SPEED = 0.5
-"""Of the wavy clip: at this speed it is not scaled."""
-CONFIG = StyleConfig(speed_range=(SPEED, SPEED), table_size=4000)
+AS_IT_IS = ScalingConfig(rate_range=(1.0, 1.0), stretch_range=(1.0, 1.0))
+CONFIG = StyleConfig(speed_range=(SPEED, SPEED), speeds=1, scaling=AS_IT_IS, table_size=4000)
 FAR = 10.0
 """Added to all joints of a clip to tell its states from another's [rad]."""
 
@@ -43,6 +44,20 @@ def test_transitions_are_a_period_apart_and_inside_one_clip() -> None:
     step = drawn.second[:, :12] - drawn.first[:, :12]
     np.testing.assert_allclose(step.numpy(), PERIOD_S * rate.numpy(), atol=1.5e-3)
     assert float(step.abs().max()) > 0.015
+
+
+def test_every_speed_has_its_share_of_each_clip() -> None:
+    config = dataclasses.replace(CONFIG, speed_range=(0.2, 1.2), speeds=6, table_size=6000)
+    drawn = StyleReference(
+        [wavy_clip(weight=2.0), far(wavy_clip(weight=1.0))], config, PERIOD_S, torch.device("cpu")
+    )
+    speeds, counts = drawn.speed.unique(return_counts=True)
+    np.testing.assert_allclose(speeds.numpy(), np.linspace(0.2, 1.2, 6), rtol=1e-6)
+    # What does not go into six is a row of each clip's.
+    assert int(counts.max() - counts.min()) <= 2
+    for speed in speeds:
+        share = is_far(drawn.first[drawn.speed == speed]).mean()
+        assert share == pytest.approx(is_far(drawn.first).mean(), abs=2e-3)
 
 
 def test_the_draw_is_repeatable() -> None:

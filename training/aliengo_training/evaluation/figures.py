@@ -13,7 +13,7 @@ from aliengo_training.evaluation.rollouts import Trajectory
 from aliengo_training.evaluation.style import StyleJudge
 from aliengo_training.motion.clip import MotionClip
 from aliengo_training.motion.rhythm import gait_period
-from aliengo_training.tasks.style import forward_speed
+from aliengo_training.motion.scaling import forward_speed
 
 __all__ = ["ClipCycle", "CommandFigures", "clip_cycle", "merge", "rollout_figures", "summarise"]
 
@@ -74,7 +74,8 @@ def rollout_figures(
     forces, torques = t.foot_forces[:, used], t.joint_torques[:, used]
     rows["duty"] = metrics.duty_factors(forces)
     rows["steady_duty"] = metrics.duty_factors(t.foot_forces[:, t.steady])
-    rows["lift_offs_per_s"] = metrics.lift_offs_per_s(forces, period)
+    rows["lift_offs_per_s"] = metrics.lift_offs_per_s(t.foot_forces, period, used)
+    rows["steady_lift_offs_per_s"] = metrics.lift_offs_per_s(t.foot_forces, period, t.steady)
     rows["cost_of_transport"] = metrics.cost_of_transport(
         torques, t.joint_velocities[:, used], planar, robot.TOTAL_MASS
     )
@@ -164,6 +165,7 @@ class CommandFigures:
         drift: Mean planar speed from end to end of the stretches between pushes [m/s]; NaN unless
             the command is to stand.
         lift_offs_per_s: How often a foot leaves the ground, mean over the feet [1/s].
+        steady_lift_offs_per_s: The same without the seconds after pushes [1/s].
         style_reward: Mean style reward, NaN without a discriminator.
         fidelity: Joint-angle RMSE to the clip's mean cycle, by leg [rad]; NaN off the clip's speed.
         period_ratio: Gait period over the clip's, NaN off the clip's speed.
@@ -195,6 +197,7 @@ class CommandFigures:
     target_step_pushed: float
     drift: float
     lift_offs_per_s: float
+    steady_lift_offs_per_s: float
     style_reward: float
     fidelity: Dict[str, float]
     period_ratio: float
@@ -233,7 +236,7 @@ def _summary(command: Tuple[float, ...], rows: Mapping[str, np.ndarray]) -> Comm
     vx, vy, wz = (round(value, 6) for value in command)
     averaged = [f"{kind}_{axis}" for kind in ("rmse", "steady_rmse", "mean") for axis in _AXES]
     averaged += ["cost_of_transport", "torque_saturation", "target_rate", "drift"]
-    averaged += ["lift_offs_per_s", "style_reward", "period_ratio"]
+    averaged += ["lift_offs_per_s", "steady_lift_offs_per_s", "style_reward", "period_ratio"]
     none_left = not rows["survived"].any()
     return CommandFigures(
         vx=vx,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aliengo_training.motion.rhythm import without_drift
+from aliengo_training.motion.rhythm import fit_cycle
 
 __all__ = [
     "CYCLE_BINS",
@@ -19,8 +19,6 @@ __all__ = [
 
 #: Phases that a mean cycle is given at.
 CYCLE_BINS = 64
-#: Harmonics of the gait frequency that describe a mean cycle.
-_HARMONICS = 5
 _STRIDES_PER_WINDOW = 3
 
 
@@ -61,10 +59,6 @@ def mean_cycle(
 ) -> np.ndarray:
     """The average cycle of the joints, (bins, J) [rad], starting at an arbitrary phase.
 
-    The phase at each sample comes from the joints themselves (their motion at the gait frequency,
-    taken together by a singular value decomposition), so that strides of varying length average
-    without blurring; then the first harmonics over that phase are fitted by least squares.
-
     Args:
         joints: (T, J) [rad].
         stride_s: Gait period [s].
@@ -79,11 +73,8 @@ def mean_cycle(
             f"recording of {len(joints) * period_s:.2f} s, expected at least 1.5 periods "
             f"of {stride_s:.2f} s"
         )
-    phase = _phase(joints, stride_s, period_s)
-    harmonics = min(_HARMONICS, int(0.5 * stride_s / period_s - 1e-9), (len(joints) - 1) // 4)
-    coefficients, *_ = np.linalg.lstsq(_fourier(phase, harmonics), joints, rcond=None)
-    grid = 2.0 * np.pi * np.arange(bins) / bins
-    return np.asarray(_fourier(grid, harmonics) @ coefficients)
+    _, cycle = fit_cycle(joints, stride_s, period_s)
+    return cycle(2.0 * np.pi * np.arange(bins) / bins)
 
 
 def cycle_distance(cycle: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -109,25 +100,3 @@ def phase_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _wrap(share: np.ndarray) -> np.ndarray:
     return (share + 0.5) % 1.0 - 0.5
-
-
-def _phase(joints: np.ndarray, stride_s: float, period_s: float) -> np.ndarray:
-    """Phase of the gait at each sample, (T,) [rad]."""
-    time = np.arange(len(joints)) * period_s
-    rotating = without_drift(joints) * np.exp(-2j * np.pi * time / stride_s)[:, None]
-    window = max(1, round(stride_s / period_s))
-    kernel = np.ones(window) / window
-    slow = np.stack([np.convolve(column, kernel, mode="valid") for column in rotating.T], axis=1)
-    left, values, _ = np.linalg.svd(slow, full_matrices=False)
-    deviation = np.unwrap(np.angle(left[:, 0])) if values[0] > 0.0 else np.zeros(len(slow))
-    # The average over a stride belongs to its middle; before the first and after the last it stays.
-    centres = np.arange(len(deviation)) + 0.5 * (window - 1)
-    held = np.interp(np.arange(len(joints)), centres, deviation)
-    return np.asarray(2.0 * np.pi * time / stride_s + held)
-
-
-def _fourier(phase: np.ndarray, harmonics: int) -> np.ndarray:
-    """Constant, cosines and sines of the harmonics at phases (T,): (T, 1 + 2 harmonics)."""
-    angles = np.outer(phase, np.arange(1, harmonics + 1))
-    constant = np.ones((len(phase), 1))
-    return np.concatenate([constant, np.cos(angles), np.sin(angles)], axis=1)

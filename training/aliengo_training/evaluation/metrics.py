@@ -53,12 +53,23 @@ def carried_legs(duty: np.ndarray, limit: float = CARRIED_DUTY) -> Tuple[str, ..
 
 
 def lift_offs_per_s(
-    foot_forces: np.ndarray, period_s: float, threshold_n: float = CONTACT_FORCE_N
+    foot_forces: np.ndarray,
+    period_s: float,
+    counted: np.ndarray,
+    threshold_n: float = CONTACT_FORCE_N,
 ) -> np.ndarray:
-    """How often a foot leaves the ground, mean over the feet: (N, T, 4) [N] -> (N,) [1/s]."""
+    """How often a foot leaves the ground, mean over the feet: (N, T, 4) [N] -> (N,) [1/s].
+
+    Args:
+        foot_forces: (N, T, 4) [N].
+        period_s: Control period [s].
+        counted: (T,) bool; a foot's leaving counts where both of its samples do.
+        threshold_n: Force above which a foot is on the ground [N].
+    """
     contact = foot_forces > threshold_n
-    leaving = contact[:, :-1] & ~contact[:, 1:]
-    return np.asarray(leaving.sum(axis=1).mean(axis=-1) / (leaving.shape[1] * period_s))
+    both = counted[1:] & counted[:-1]
+    leaving = (contact[:, :-1] & ~contact[:, 1:])[:, both]
+    return np.asarray(leaving.sum(axis=1).mean(axis=-1) / max(1, both.sum()) / period_s)
 
 
 def cost_of_transport(

@@ -175,6 +175,8 @@ def make_task(policy: OnnxPolicy, simulator: Simulator, config: RolloutConfig) -
         reset=ResetConfig(episode_length_s=2.0 * config.seconds),
         push=PushConfig(enabled=False),
         randomization=config.randomization,
+        # A policy's own limit is part of its file.
+        max_target_step=0.0,
     )
     task = LocomotionTask(simulator, task_config, seed=config.seed)
     kp, kd = (torch.as_tensor(f, dtype=torch.float32) for f in policy.gain_factors)

@@ -21,7 +21,7 @@ from aliengo_training.motion.clip import MotionClip
 from aliengo_training.motion.filters import derivative, lowpass
 from aliengo_training.motion.keypoints import FEET, TRUNK, Keypoints
 
-__all__ = ["RetargetConfig", "RetargetReport", "retarget"]
+__all__ = ["RetargetConfig", "RetargetReport", "into_reach", "retarget"]
 
 #: Legs are never stretched further than this share of their length: at 1 the knee has no velocity.
 _LONGEST_REACH = 0.99
@@ -102,7 +102,7 @@ def retarget(
     if config.lock_feet:
         feet_w = _lock(feet_w, bearing)
     target = rotations.rotate_inverse(quaternion[:, None, :], feet_w - position[:, None, :])
-    reachable, out_of_reach = _into_reach(target)
+    reachable, out_of_reach = into_reach(target)
     joints = robot.leg_inverse_kinematics(reachable)
     allowed = np.clip(joints, robot.SAFE_JOINT_LOWER, robot.SAFE_JOINT_UPPER)
     beyond = np.abs(joints - allowed)
@@ -196,7 +196,7 @@ def _lock(feet_w: np.ndarray, bearing: np.ndarray) -> np.ndarray:
     return locked
 
 
-def _into_reach(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def into_reach(target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pull feet ``(n, 4, 3)`` into the legs' reach; also which ones ``(n, 4)`` were outside."""
     hips = robot.HIP_POSITIONS
     offset = target - hips

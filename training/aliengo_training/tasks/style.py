@@ -1,23 +1,25 @@
 """What the discriminator compares, and the reference motion scaled to every commanded speed.
 
-The clip shows one speed. Its base velocities and heights come from a single camera and contradict its own legs (one
-front foot is 8 cm below the others), so that they cannot all be imitated; the joints can. The discriminator therefore
-sees joint positions, foot positions in the base frame and joint velocities, but nothing of the base. To give it a gait
-at every speed, the clip is scaled: a speed v means amplitudes and rate sqrt(v / v_clip) times the clip's (half of the
-change by longer, half by quicker steps, as animals do within a gait; at v_clip it is the clip itself), and both sides
-are told the speed, so that a slow walk cannot be imitated by a quick one.
+The clip shows one speed. Its base velocities and heights come from a single camera and contradict its own legs (its
+feet sweep at half the speed of its trunk, and one front foot is 8 cm below the others), so that they cannot all be
+imitated; the joints can. The discriminator therefore sees joint positions, foot positions in the base frame and joint
+velocities, but nothing of the base. To give it a gait at every speed that a robot can walk without sliding, the clip is
+scaled (`motion.scaling`): quicker by part of the change of speed, and the paths of the feet that bear load stretched
+along the trunk until they sweep as fast as the trunk moves. Both sides are told the speed, so that a slow walk cannot
+be imitated by a quick one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from aliengo_training.motion.clip import MotionClip, sample
+from aliengo_training.motion.clip import MotionClip, MotionSample, sample
+from aliengo_training.motion.scaling import ClipScaler, ScalingConfig
 from aliengo_training.sim.simulator import RobotState
 from aliengo_training.tasks.geometry import LegGeometry
 
@@ -33,13 +35,15 @@ class StyleConfig:
     Attributes:
         lowpass_hz: Zero-phase low-pass of the clips [Hz]; 0 leaves them as they are.
         speed_range: Speeds that the clip is scaled to [m/s].
-        scale_range: Bounds of the factor on amplitude and on rate.
+        speeds: How many speeds of that range the clip is scaled to.
+        scaling: How.
         table_size: Expert transitions drawn in advance.
     """
 
     lowpass_hz: float = 6.0
     speed_range: Tuple[float, float] = (0.1, 1.5)
-    scale_range: Tuple[float, float] = (0.5, 1.4)
+    speeds: int = 140
+    scaling: ScalingConfig = field(default_factory=ScalingConfig)
     table_size: int = 200_000
 
 
@@ -94,7 +98,8 @@ class StyleReference:
         self.config = config
         self._device = device
         self._legs = LegGeometry(device)
-        self.clip_speed = tuple(forward_speed(clip) for clip in clips)
+        scalers = [ClipScaler(clip, config.scaling) for clip in clips]
+        self.clip_speed = tuple(scaler.speed for scaler in scalers)
         rng = np.random.default_rng(seed)
         weights = np.array([clip.weight for clip in clips])
         if (weights < 0.0).any() or weights.sum() <= 0.0:
@@ -103,8 +108,8 @@ class StyleReference:
             )
         counts = rng.multinomial(config.table_size, weights / weights.sum())
         rows = [
-            self._draw(rng, clip, speed, int(count), control_period_s)
-            for clip, speed, count in zip(clips, self.clip_speed, counts)
+            self._draw(rng, scaler, int(count), control_period_s)
+            for scaler, count in zip(scalers, counts)
             if count
         ]
         table = [torch.cat(columns) for columns in zip(*rows)]
@@ -116,30 +121,40 @@ class StyleReference:
     def _draw(
         self,
         rng: np.random.Generator,
-        clip: MotionClip,
-        clip_speed: float,
+        scaler: ClipScaler,
         count: int,
         period: float,
     ) -> Tuple[Tensor, ...]:
-        speed = rng.uniform(*self.config.speed_range, count)
-        scale = np.clip(np.sqrt(speed / clip_speed), *self.config.scale_range)
-        start = rng.uniform(0.0, 1.0, count) * (clip.duration_s - scale * period)
-        first, second = sample(clip, start), sample(clip, start + scale * period)
-        middle = clip.joint_positions.mean(0)
+        # Rows of one clip share out the speeds; what is left over goes to the slowest.
+        sizes = [len(part) for part in np.array_split(np.arange(count), self.config.speeds)]
+        speeds = np.linspace(*self.config.speed_range, self.config.speeds)
+        rows = [
+            self._rows_at(rng, scaler.at(float(speed)), float(speed), size, period)
+            for speed, size in zip(speeds, sizes)
+            if size
+        ]
+        return tuple(torch.cat(columns) for columns in zip(*rows))
+
+    def _rows_at(
+        self, rng: np.random.Generator, clip: MotionClip, speed: float, count: int, period: float
+    ) -> Tuple[Tensor, ...]:
+        """Random transitions of a clip that has been brought to a speed."""
+        start = rng.uniform(0.0, clip.duration_s - period, count)
+        first, second = sample(clip, start), sample(clip, start + period)
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=self._device)
 
-        def scaled(joints: np.ndarray, velocities: np.ndarray) -> Tuple[Tensor, Tensor, Tensor]:
-            q = tensor(middle + scale[:, None] * (joints - middle))
-            qd = tensor(scale[:, None] ** 2 * velocities)
+        def state(sampled: MotionSample) -> Tuple[Tensor, Tensor, Tensor]:
+            q, qd = tensor(sampled.joint_positions), tensor(sampled.joint_velocities)
             return style_state(q, self._legs.positions(q)[1], qd), q, qd
 
-        state, q, qd = scaled(first.joint_positions, first.joint_velocities)
-        following, _, _ = scaled(second.joint_positions, second.joint_velocities)
+        style, q, qd = state(first)
+        following, _, _ = state(second)
+        told = torch.full((count,), speed, device=self._device)
         quaternion = tensor(_without_yaw(first.root_quaternion))
-        angular = tensor(scale[:, None] * first.angular_velocity_b)
-        return state, following, tensor(speed), q, qd, quaternion, angular
+        angular = tensor(first.angular_velocity_b)
+        return style, following, told, q, qd, quaternion, angular
 
     def sample_states(self, command: Tensor) -> RobotState:
         """Draw start states of the commanded speed's gait, whose base already moves as commanded.
@@ -182,11 +197,6 @@ class StyleReference:
         # At the table's ends the window stays whole, or one row there would be drawn again and again.
         start = (middle - self._window // 2).clamp(0, last)
         return start + torch.randint(0, self._window, speed.shape, device=self._device)
-
-
-def forward_speed(clip: MotionClip) -> float:
-    """Mean forward speed of a clip in its own body frame [m/s], at least 0.05."""
-    return max(0.05, float(np.mean(clip.linear_velocity_b[:, 0])))
 
 
 def _without_yaw(quaternion: np.ndarray) -> np.ndarray:
