@@ -21,7 +21,9 @@ import onnx
 from aliengo_description import robot
 
 METADATA_KEY = "aliengo_policy"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+#: Fields that files of an earlier schema version lack, and what they mean there.
+_EARLIER: dict[int, dict[str, object]] = {1: {"max_target_step": None}, SCHEMA_VERSION: {}}
 KINDS = ("base", "residual", "finetune")
 COMMAND_AXES = ("vx", "vy", "wz")
 OUTPUT_NAMES = ("action", "base_action", "residual_action")
@@ -95,6 +97,8 @@ class PolicyContract:
         command_ranges: accepted range of ``vx``, ``vy`` [m/s] and ``wz`` [rad/s].
         residual_gate: where the residual opens; only residual policies have one.
         residual_bound: largest magnitude of a residual action; only residual policies have one.
+        max_target_step: largest change of a joint target between two steps [rad], to which the graph
+            holds itself; None where it has no limit.
         training: run, task, iteration and git commit of the training.
         weights_sha256: digest of the graph's initialisers, see :func:`weights_digest`.
     """
@@ -113,6 +117,7 @@ class PolicyContract:
     command_ranges: Mapping[str, tuple[float, float]]
     residual_gate: ResidualGate | None
     residual_bound: float | None
+    max_target_step: float | None
     training: Mapping[str, object]
     weights_sha256: str
     robot: str = "aliengo"
@@ -145,7 +150,10 @@ def parse_contract(text: str) -> PolicyContract:
         raise ContractError(METADATA_KEY, "a JSON object", type(data).__name__)
     if "schema_version" not in data:
         raise ContractError("schema_version", SCHEMA_VERSION, "nothing")
-    _require_equal("schema_version", data["schema_version"], SCHEMA_VERSION)
+    version = data["schema_version"]
+    if isinstance(version, bool) or version not in _EARLIER:
+        raise ContractError("schema_version", f"one of {sorted(_EARLIER)}", repr(version))
+    data = {**data, **_EARLIER[version]}
     _check_keys("", data, tuple(_PARSERS))
     values = {name: parser(name, data[name]) for name, parser in _PARSERS.items()}
     contract = PolicyContract(**values)
@@ -367,6 +375,7 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "command_ranges": _parse_ranges,
     "residual_gate": _parse_gate,
     "residual_bound": lambda name, value: None if value is None else _positive(name, value),
+    "max_target_step": lambda name, value: None if value is None else _positive(name, value),
     "training": _parse_training,
     "weights_sha256": _parse_digest,
 }

@@ -23,6 +23,9 @@ from aliengo_policy.observation import ObservationBuilder, ObservationSources, R
 
 # A residual that the graph itself clamps sits on its bound up to float32 rounding.
 _BOUND_TOLERANCE = 1e-5
+_STEP_TOLERANCE = 1e-4
+#: Random observations that a model's limit on the step is tried with when it is loaded.
+_STEP_PROBES = 16
 
 
 class PolicyFaultError(RuntimeError):
@@ -151,6 +154,7 @@ class PolicyRuntime:
 
     def _check_outputs(self) -> None:
         """Refuse a model whose real outputs differ from the declared ones."""
+        self._check_target_step()
         for name, value in zip(
             OUTPUT_NAMES, self._session.run(OUTPUT_NAMES, {INPUT_NAME: self._input}), strict=True
         ):
@@ -162,6 +166,33 @@ class PolicyRuntime:
                 raise ContractError(
                     f"{name} for an all-zero observation", "finite numbers", value[0].tolist()
                 )
+
+    def _check_target_step(self) -> None:
+        """Refuse a model that does not hold its targets to the step that it declares."""
+        limit = self.contract.max_target_step
+        if limit is None:
+            return
+        rng = np.random.default_rng(0)
+        scale = np.array(self.contract.action_scale)
+        names = [term.name for term in self.contract.observation_terms]
+        if "last_action" not in names:
+            raise ContractError("observation_terms", "'last_action' for max_target_step", names)
+        index = names.index("last_action")
+        start = sum(term.size for term in self.contract.observation_terms[:index])
+        last_scale = np.array(self.contract.observation_terms[index].scale)
+        for _ in range(_STEP_PROBES):
+            probe = rng.normal(scale=3.0, size=self._input.shape).astype(np.float32)
+            last = probe[0, start : start + ACTION_SIZE] / last_scale
+            held = OUTPUT_NAMES[:2]
+            outputs = self._session.run(held, {INPUT_NAME: probe})
+            for name, value in zip(held, outputs, strict=True):
+                step = float(np.abs(scale * (value[0] - last)).max())
+                if not step <= limit * (1.0 + _STEP_TOLERANCE):
+                    raise ContractError(
+                        f"step of {name} from the last action",
+                        f"at most max_target_step, {limit} rad",
+                        f"{step:.4f} rad",
+                    )
 
 
 def _load_model(path: Path) -> onnx.ModelProto:

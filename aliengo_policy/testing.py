@@ -53,6 +53,7 @@ def example_contract(kind: str = "base") -> PolicyContract:
         command_ranges=EXAMPLE_RANGES | ({"vx": (-1.0, 3.0)} if residual else {}),
         residual_gate=EXAMPLE_GATE if residual else None,
         residual_bound=2.0 if residual else None,
+        max_target_step=None,
         training={"run": "none", "task": "linear", "iteration": 0, "git_commit": "none"},
         weights_sha256="0" * 64,
     )

@@ -12,7 +12,7 @@ from aliengo_training.gate import ResidualGate
 
 __all__ = ["KINDS", "OBSERVATION_TERMS", "ExportError", "ObservationTerm", "PolicySpec"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KINDS = ("base", "residual", "finetune")
 
 
@@ -66,6 +66,7 @@ class PolicySpec:
         observation_terms: The observation, in order.
         gate: Where the residual is let in; for kind "residual" only.
         residual_bound: Largest magnitude of the residual in units of action, None if unbounded.
+        max_target_step: Largest change of a joint target between policy steps [rad], None if unlimited.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class PolicySpec:
     observation_terms: Sequence[ObservationTerm] = OBSERVATION_TERMS
     gate: Optional[ResidualGate] = None
     residual_bound: Optional[float] = None
+    max_target_step: Optional[float] = None
 
     def __post_init__(self) -> None:
         """Refuse contradictions; ExportError names the field, its value and what is allowed."""
@@ -95,6 +97,10 @@ class PolicySpec:
             raise ExportError(
                 f"residual_bound is {self.residual_bound} for kind {self.kind!r}: it must be "
                 "positive and belongs to a residual policy"
+            )
+        if self.max_target_step is not None and not self.max_target_step > 0.0:
+            raise ExportError(
+                f"max_target_step is {self.max_target_step}: it must be positive, or None for no limit"
             )
         for name in ("kp", "kd", "action_scale", "default_joint_positions", "torque_limits"):
             values = np.asarray(getattr(self, name), dtype=np.float64)
@@ -149,6 +155,9 @@ class PolicySpec:
             },
             "residual_gate": None if self.gate is None else self.gate.to_metadata(),
             "residual_bound": None if self.residual_bound is None else float(self.residual_bound),
+            "max_target_step": None
+            if self.max_target_step is None
+            else float(self.max_target_step),
             "training": dict(self.training),
             "weights_sha256": sha256,
         }

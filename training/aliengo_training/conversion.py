@@ -94,7 +94,13 @@ def _own(path: Path, content: Mapping[str, Any], task: Optional[str]) -> Policy:
         "iteration": int(content["iteration"]),
         "git_commit": str(document.get("git_commit", "unknown")),
     }
-    spec = PolicySpec(kind="base", command_ranges=ranges, training=training)
+    spec = PolicySpec(
+        kind="base",
+        command_ranges=ranges,
+        training=training,
+        # Runs from before there was a limit do not name it.
+        max_target_step=document["config"]["task"].get("max_target_step") or None,
+    )
     actor = _weights(state, "actor", activation)
     if config.kind != "residual":
         return Policy(dataclasses.replace(spec, kind=config.kind), actor)

@@ -116,7 +116,9 @@ def build_model(
     graph = _Graph()
     size, joints = spec.observation_size, len(robot.JOINT_NAMES)
     base.check("base", size, joints)
-    graph.mlp("base", base, "base_action")
+    graph.mlp("base", base, "base_raw")
+    graph.step_bounds(spec)
+    graph.stepped("base_raw", "base_action", spec)
     if residual is None:
         graph.node("Identity", ["base_action"], "action")
         graph.node("Shape", ["base_action"], "action_shape")
@@ -126,8 +128,11 @@ def build_model(
         graph.mlp("residual", residual, "residual_raw")
         graph.bounded("residual_raw", spec.residual_bound, "residual_bounded")
         graph.opening(spec, "gate")
-        graph.node("Mul", ["gate", "residual_bounded"], "residual_action")
-        graph.node("Add", ["base_action", "residual_action"], "action")
+        graph.node("Mul", ["gate", "residual_bounded"], "residual_gated")
+        graph.node("Add", ["base_raw", "residual_gated"], "action_raw")
+        graph.stepped("action_raw", "action", spec)
+        # What it changes: never more than the gated residual, and exactly 0 while the gate is closed.
+        graph.node("Sub", ["action", "base_action"], "residual_action")
     model = graph.model(size, joints)
     metadata = json.dumps(spec.to_metadata(weights_sha256(model)), allow_nan=False)
     helper.set_model_props(model, {METADATA_KEY: metadata})
@@ -198,15 +203,38 @@ class _Graph:
         self.node("Tanh", ["residual_ratio"], "residual_tanh")
         self.node("Mul", ["residual_tanh", limit], output)
 
+    def step_bounds(self, spec: PolicySpec) -> None:
+        """Add the lowest and highest action that the last one allows, where steps are limited."""
+        if spec.max_target_step is None:
+            return
+        start, scale = _term_slice(spec, "last_action")
+        self.slice("last_action", start, len(scale))
+        self.node("Div", ["last_action_scaled", self.constant("last_action_scale", scale)], "last")
+        limit = self.constant("max_step", spec.max_target_step / np.asarray(spec.action_scale))
+        self.node("Sub", ["last", limit], "lowest")
+        self.node("Add", ["last", limit], "highest")
+
+    def stepped(self, value: str, output: str, spec: PolicySpec) -> None:
+        """Add ``value`` held between the bounds of the step, or ``value`` itself without a limit."""
+        if spec.max_target_step is None:
+            self.node("Identity", [value], output)
+            return
+        self.node("Max", [value, "lowest"], f"{output}_above")
+        self.node("Min", [f"{output}_above", "highest"], output)
+
+    def slice(self, name: str, start: int, size: int) -> str:
+        """Add the columns of an observation term as ``<name>_scaled``."""
+        ends = [
+            self.constant(f"{name}_{what}", [number], np.int64)
+            for what, number in (("start", start), ("end", start + size), ("axis", 1))
+        ]
+        return self.node("Slice", ["observation", *ends], f"{name}_scaled")
+
     def opening(self, spec: PolicySpec, output: str) -> None:
         """Add the gate: the smooth step over how far the command lies outside the base's box."""
         assert spec.gate is not None
-        start, scale = _command_slice(spec)
-        self.constant("command_start", [start], np.int64)
-        self.constant("command_end", [start + 3], np.int64)
-        self.constant("command_axis", [1], np.int64)
-        ends = ["command_start", "command_end", "command_axis"]
-        self.node("Slice", ["observation", *ends], "command_scaled")
+        start, scale = _term_slice(spec, "velocity_command")
+        self.slice("command", start, len(scale))
         self.node("Div", ["command_scaled", self.constant("command_scale", scale)], "command")
         self.node("Sub", [self.constant("gate.lower", spec.gate.lower), "command"], "below")
         self.node("Sub", ["command", self.constant("gate.upper", spec.gate.upper)], "above")
@@ -244,12 +272,13 @@ class _Graph:
         )
 
 
-def _command_slice(spec: PolicySpec) -> tuple[int, Sequence[float]]:
-    """Return where the velocity command stands in the observation, and its scale."""
+def _term_slice(spec: PolicySpec, name: str) -> tuple[int, Sequence[float]]:
+    """Return where a term stands in the observation, and its scale."""
     start = 0
     for term in spec.observation_terms:
-        if term.name == "velocity_command":
+        if term.name == name:
             return start, term.scale
         start += term.size
     names = [term.name for term in spec.observation_terms]
-    raise ExportError(f"a gated residual needs the term 'velocity_command'; found {names}")
+    needs = {"velocity_command": "a gated residual", "last_action": "a limit on the target's step"}
+    raise ExportError(f"{needs[name]} needs the term {name!r}; found {names}")

@@ -46,33 +46,14 @@ class Recipe:
 RECIPES: Dict[str, Recipe] = {
     "base": Recipe(
         "aliengo_amp",
-        (
-            Stage(
-                8.4,
-                (
-                    "--cfg.task.reward.action_rate", "0.6", "--cfg.task.reward.target_step", "1.5",
-                    "--cfg.task.reward.target_step_limit", "0.3",
-                    "--cfg.task.reward.torque_saturation", "1.0",
-                ),
-            ),
-            # Resumed, it would have the first stage's values: the task's present ones came from this.
-            Stage(
-                2.5,
-                (
-                    "--cfg.max_iterations", "4000",
-                    "--cfg.task.reward.action_rate", "1.2", "--cfg.task.reward.target_step", "5.0",
-                    "--cfg.task.reward.target_step_limit", "0.28",
-                    "--cfg.task.reward.torque_saturation", "2.0",
-                ),
-            ),
-        ),
+        (Stage(8.8),),
     ),
     "residual": Recipe(
-        "aliengo_residual", (Stage(4.0),), base="base", evaluation=("--commands", "fast")
+        "aliengo_residual", (Stage(3.9),), base="base", evaluation=("--commands", "fast")
     ),
     "finetune": Recipe(
         "aliengo_finetune",
-        (Stage(2.8),),
+        (Stage(2.4),),
         base="base",
         evaluation=("--commands", "compare"),
         compared_with=("base", "residual"),

@@ -38,15 +38,15 @@ class AmpConfig:
         max_condition_speed: Commands beyond it are told to the discriminator as this speed [m/s].
     """
 
-    style_weight: float = 0.55
+    style_weight: float = 0.7
     style_scale: float = 2.0
     hidden: Tuple[int, ...] = (512, 256)
     learning_rate: float = 2e-4
-    updates: int = 12
+    updates: int = 8
     batch_size: int = 8192
     replay_size: int = 200_000
     replay_inserts: int = 20_000
-    gradient_penalty: float = 5.0
+    gradient_penalty: float = 10.0
     trunk_decay: float = 1e-3
     head_decay: float = 1e-1
     normalizer_clip: float = 5.0

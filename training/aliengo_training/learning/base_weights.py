@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Mapping
+from typing import Dict, Mapping, Optional
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aliengo_training.checkpoints import CheckpointError, load_checkpoint
+from aliengo_training.checkpoints import CheckpointError, load_checkpoint, read_params
 from aliengo_training.export import ACTIVATIONS
 from aliengo_training.tasks.observations import OBSERVATION_SIZE
 
@@ -19,20 +19,26 @@ __all__ = ["base_parts", "load_base_weights"]
 _LAYER = re.compile(r"^base\.(\d+)\.(weight|bias)$")
 
 
-def load_base_weights(path: Path, activation: str) -> Dict[str, Tensor]:
+def load_base_weights(path: Path, activation: str, max_target_step: float) -> Dict[str, Tensor]:
     """Parameters of a base by their names in `ActorCritic`.
 
     Args:
         path: A ``model_<iteration>.pt``, or a ``.onnx`` policy file; the latter holds the actor
             alone, so neither ``critic.*`` nor ``log_std`` is in the result.
         activation: Of the hidden layers of the run that starts from it.
+        max_target_step: Of that run's task [rad], 0 for no limit. The base's must be the same, or
+            the new policy would not act as its base where it should.
 
     Raises:
         ValueError: If the file is missing, is of another kind, or holds a policy that the training
-            task would not run as the file says: another kind, activation, gains or observation.
+            task would not run as the file says: another kind, activation, gains, limit on the step or observation.
     """
     if path.suffix != ".onnx":
-        return dict(load_checkpoint(path, "cpu")["model"])
+        model = dict(load_checkpoint(path, "cpu")["model"])
+        params = read_params(path.parent)
+        if params:
+            _check_step(path, params["config"]["task"].get("max_target_step"), max_target_step)
+        return model
     from aliengo_training.evaluation.policy import OnnxPolicy, as_policy_file
 
     policy = OnnxPolicy(as_policy_file(path))
@@ -42,10 +48,20 @@ def load_base_weights(path: Path, activation: str) -> Dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: kp and kd are not the training task's, so it cannot start a run"
         )
+    _check_step(path, policy.metadata.get("max_target_step"), max_target_step)
     probe = np.linspace(-1.0, 1.0, OBSERVATION_SIZE, dtype=np.float32)[None]
     if not np.allclose(policy.observation(probe), probe, atol=1e-6):
         raise CheckpointError(f"{path}: observation_terms are not the training task's")
     return _actor(path, activation)
+
+
+def _check_step(path: Path, found: Optional[float], wanted: float) -> None:
+    """Refuse a base whose limit on the targets' step, None for none, is not the run's."""
+    if (found or 0.0) != wanted:
+        raise CheckpointError(
+            f"{path}: max_target_step of the base is {found or 0.0:g} rad, the run's is {wanted:g} "
+            f"(0: none); give --cfg.task.max_target_step {found or 0.0:g}"
+        )
 
 
 def _actor(path: Path, activation: str) -> Dict[str, Tensor]:

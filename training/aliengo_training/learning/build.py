@@ -77,7 +77,9 @@ def build_model(
         )
     base = {}
     if base_checkpoint is not None and not resumes:
-        base = load_base_weights(base_checkpoint, config.network.activation)
+        base = load_base_weights(
+            base_checkpoint, config.network.activation, config.task.max_target_step
+        )
     if config.kind == "residual":
         residual = ActorCriticResidual(
             OBSERVATION_SIZE,

@@ -62,9 +62,15 @@ class VelocityCommands:
         draw = self._low + (self._high - self._low) * torch.rand_like(self.command)
         kind = torch.rand_like(self._remaining_s).unsqueeze(-1)
         standing = kind < self._config.standing_fraction
-        straight = kind > 1.0 - self._config.straight_fraction
-        forward = torch.zeros_like(draw)
-        forward[:, 0] = draw[:, 0]
-        draw = torch.where(straight, forward, draw)
+        # From the top down: straight ahead, without yaw command, without lateral command.
+        config = self._config
+        straight = 1.0 - config.straight_fraction
+        lateral = straight - config.lateral_fraction
+        turning = lateral - config.turning_fraction
+        without_vy = (kind > straight) | ((kind > turning) & (kind <= lateral))
+        keep = torch.ones_like(draw)
+        keep[:, 1:2] = (~without_vy).float()
+        keep[:, 2:3] = (kind <= lateral).float()
+        draw = draw * keep
         tiny = (draw.abs() < self._config.dead_zone).all(-1, keepdim=True)
         return torch.where(standing | tiny, torch.zeros_like(draw), draw)

@@ -22,6 +22,8 @@ class CommandConfig:
         resample_s: Bounds of the time between two commands [s].
         standing_fraction: Share of the draws that ask for standing still.
         straight_fraction: Share of the draws without lateral and yaw command.
+        lateral_fraction: Share of the draws without yaw command.
+        turning_fraction: Share of the draws without lateral command.
         dead_zone: Planar and yaw commands that are all smaller than this become a standing command [m/s, rad/s].
     """
 
@@ -29,8 +31,10 @@ class CommandConfig:
     vy: Range = (-0.3, 0.3)
     wz: Range = (-1.2, 1.2)
     resample_s: Range = (4.0, 8.0)
-    standing_fraction: float = 0.1
+    standing_fraction: float = 0.15
     straight_fraction: float = 0.3
+    lateral_fraction: float = 0.0
+    turning_fraction: float = 0.0
     dead_zone: float = 0.1
 
 
@@ -91,7 +95,7 @@ class PushConfig:
 
     enabled: bool = True
     interval_s: Range = (3.0, 7.0)
-    max_velocity: float = 0.9
+    max_velocity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class RewardConfig:
 
     Attributes:
         linear_velocity: Weight of planar velocity tracking.
-        linear_velocity_fine: Weight of its narrow kernel, which pays for the last centimetres per second.
+        linear_velocity_fine: Weight of a narrow kernel on each axis, which pays for the last centimetres per second.
         linear_velocity_slope: Weight of a linear term that has slope however far the command is.
         yaw_rate: Weight of yaw rate tracking.
         yaw_rate_fine: Weight of its narrow kernel.
@@ -114,7 +118,7 @@ class RewardConfig:
         torque: Penalty on squared torques [per (N m)^2].
         joint_acceleration: Penalty on squared joint accelerations [per (rad/s^2)^2].
         action_rate: Penalty on squared changes of the joint targets [per rad^2].
-        target_step: Penalty on joint target steps beyond `target_step_limit` [per rad].
+        target_step: Penalty on demanded joint target steps beyond `target_step_limit` [per rad].
         target_step_limit: Step that is free of it [rad].
         torque_saturation: Penalty on demanded torque beyond the motors' limits [per limit].
         joint_limit: Penalty on positions beyond the safe limits [per rad].
@@ -128,17 +132,17 @@ class RewardConfig:
     """
 
     linear_velocity: float = 1.5
-    linear_velocity_fine: float = 0.5
+    linear_velocity_fine: float = 4.0
     linear_velocity_slope: float = 0.5
     yaw_rate: float = 0.75
-    yaw_rate_fine: float = 0.5
+    yaw_rate_fine: float = 1.5
     yaw_rate_slope: float = 0.0
     linear_velocity_width: float = 0.25
-    linear_velocity_fine_width: float = 0.02
+    linear_velocity_fine_width: float = 0.012
     yaw_rate_width: float = 0.25
     yaw_rate_fine_width: float = 0.04
     stand_still: float = 0.5
-    stand_contact: float = 0.25
+    stand_contact: float = 1.0
     torque: float = 1e-5
     joint_acceleration: float = 1e-7
     action_rate: float = 1.2
@@ -150,7 +154,7 @@ class RewardConfig:
     vertical_velocity: float = 0.2
     roll_pitch_rate: float = 0.02
     tilt: float = 0.2
-    carried_foot: float = 0.5
+    carried_foot: float = 2.0
     termination: float = 2.0
     carried_leg: int = 1
 
@@ -169,6 +173,8 @@ class TaskConfig:
         randomization: Physical parameters.
         reward: Weights of the task reward.
         command_ranges: Ranges that the exported policy accepts (vx, vy, wz).
+        max_target_step: Largest change of a joint target between control steps [rad]; 0 for no limit. Actions are
+            held to it, here and in the exported file.
     """
 
     name: str = "aliengo_amp"
@@ -180,3 +186,4 @@ class TaskConfig:
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     command_ranges: Tuple[Range, Range, Range] = ((0.0, 1.1), (-0.3, 0.3), (-1.0, 1.0))
+    max_target_step: float = 0.34

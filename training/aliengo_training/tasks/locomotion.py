@@ -99,10 +99,10 @@ class LocomotionTask:
         self.gait_speed = torch.zeros(count, device=device)
         self.last_action = torch.zeros(count, NUM_JOINTS, device=device)
         self.joint_targets = torch.zeros(count, NUM_JOINTS, device=device)
+        self._demanded_targets = torch.zeros(count, NUM_JOINTS, device=device)
         self._previous_targets = torch.zeros(count, NUM_JOINTS, device=device)
         self._previous_joint_velocities = torch.zeros(count, NUM_JOINTS, device=device)
         self._previous_feet_w = torch.zeros(count, NUM_FEET, 3, device=device)
-        self._fresh = torch.zeros(count, dtype=torch.bool, device=device)
         self.episode_steps = torch.zeros(count, dtype=torch.int64, device=device)
         self._push_remaining_s = torch.zeros(count, device=device)
         self.reward_terms = torch.zeros(len(self.reward_names), device=device)
@@ -129,15 +129,19 @@ class LocomotionTask:
         self.finish_step()
 
     def begin_step(self, action: Tensor) -> None:
-        """Turn raw actions (N, 12) into joint targets: default + scale * clip(action)."""
-        self.last_action.copy_(action.clamp(-ACTION_CLIP, ACTION_CLIP))
+        """Turn raw actions (N, 12) into joint targets: default + scale * action, held to its clip and step."""
+        demanded = action.clamp(-ACTION_CLIP, ACTION_CLIP)
+        self._demanded_targets.copy_(self._targets(demanded))
         self._previous_targets.copy_(self.joint_targets)
-        self.joint_targets.copy_(self._default + self._action_scale * self.last_action)
-        # A robot that has just been reset has no earlier target; its first step must not look like a jump.
-        self._previous_targets.copy_(
-            torch.where(self._fresh.unsqueeze(-1), self.joint_targets, self._previous_targets)
-        )
+        if self.config.max_target_step > 0.0:
+            step = self.config.max_target_step / self._action_scale
+            demanded = demanded.clamp(self.last_action - step, self.last_action + step)
+        self.last_action.copy_(demanded)
+        self.joint_targets.copy_(self._targets(demanded))
         self._previous_joint_velocities.copy_(self.simulator.joint_velocities)
+
+    def _targets(self, action: Tensor) -> Tensor:
+        return self._default + self._action_scale * action
 
     def finish_step(self) -> None:
         """Reward and end episodes by the new state, reset, push, resample commands and observe."""
@@ -252,6 +256,7 @@ class LocomotionTask:
             previous_joint_velocities=self._previous_joint_velocities,
             joint_torques=sim.joint_torques,
             joint_targets=self.joint_targets,
+            demanded_targets=self._demanded_targets,
             previous_targets=self._previous_targets,
             foot_contact=sim.foot_forces > CONTACT_FORCE_N,
             foot_speed=foot_speed,
@@ -264,17 +269,21 @@ class LocomotionTask:
         self.commands.advance(mask)
         rows = mask.unsqueeze(-1)
         state = self._default_start()
+        # The controller enters walking from its stand with no action yet: the same start here.
+        action = torch.zeros_like(self.last_action)
         if self._reference is not None:
             from_reference = (
                 torch.rand_like(self._push_remaining_s) < self.config.reset.reference_probability
             ) & ~self.commands.standing
             reference = self._reference.sample_states(self.commands.command)
             state = _select(from_reference.unsqueeze(-1), reference, state)
+            pose = (reference.joint_positions - self._default) / self._action_scale
+            action = torch.where(from_reference.unsqueeze(-1), pose, action)
         state.base_position_w = self._on_ground(state)
         self.simulator.reset(mask, state)
-        self.last_action.masked_fill_(rows, 0.0)
+        self.last_action.copy_(torch.where(rows, action, self.last_action))
+        self.joint_targets.copy_(torch.where(rows, self._targets(action), self.joint_targets))
         self.episode_steps.masked_fill_(mask, 0)
-        self._fresh.copy_(mask)
 
     def _default_start(self) -> RobotState:
         count, limits = self.num_envs, self.config.reset

@@ -25,17 +25,21 @@ def _fast_task(name: str) -> TaskConfig:
             vy=(-1.5, 1.5),
             wz=(-3.14, 3.14),
             standing_fraction=0.0,
-            straight_fraction=0.4,
+            straight_fraction=0.35,
+            lateral_fraction=0.2,
+            turning_fraction=0.15,
         ),
         reward=dataclasses.replace(
             RewardConfig(),
+            linear_velocity_fine=2.5,
             linear_velocity_slope=1.5,
             yaw_rate=1.0,
+            yaw_rate_fine=0.75,
             yaw_rate_slope=1.0,
             carried_foot=1.5,
             target_step=3.0,
             linear_velocity_width=0.5,
-            linear_velocity_fine_width=0.04,
+            linear_velocity_fine_width=0.03,
             yaw_rate_width=0.5,
             yaw_rate_fine_width=0.08,
         ),
@@ -47,7 +51,7 @@ def residual_experiment() -> ExperimentConfig:
     """A correction on the frozen base that reaches 3 m/s and keeps the gait."""
     return ExperimentConfig(
         task=_fast_task("aliengo_residual"),
-        amp=AmpConfig(style_weight=0.3),
+        amp=AmpConfig(style_weight=0.3, gradient_penalty=5.0, updates=12),
         kind="residual",
     )
 

@@ -48,6 +48,7 @@ class Signals:
     previous_joint_velocities: Tensor
     joint_torques: Tensor
     joint_targets: Tensor
+    demanded_targets: Tensor
     previous_targets: Tensor
     foot_contact: Tensor
     foot_speed: Tensor
@@ -118,7 +119,9 @@ class TaskReward:
         return torch.exp(-self._planar_error(s) / self._config.linear_velocity_width)
 
     def _linear_velocity_fine(self, s: Signals) -> Tensor:
-        return torch.exp(-self._planar_error(s) / self._config.linear_velocity_fine_width)
+        """Mean over the axes, so that swaying sideways does not blunt what forward speed pays."""
+        errors = (s.command[:, :2] - s.linear_velocity_b[:, :2]).square()
+        return torch.exp(-errors / self._config.linear_velocity_fine_width).mean(-1)
 
     def _linear_velocity_slope(self, s: Signals) -> Tensor:
         """1 at no error, falling linearly with |error| / max(|command|, 1 m/s): never flat, unlike a Gaussian."""
@@ -158,7 +161,7 @@ class TaskReward:
         return -(s.joint_targets - s.previous_targets).square().sum(-1).clamp(max=10.0)
 
     def _target_step(self, s: Signals) -> Tensor:
-        step = (s.joint_targets - s.previous_targets).abs()
+        step = (s.demanded_targets - s.previous_targets).abs()
         return -(step - self._config.target_step_limit).clamp(min=0.0, max=2.0).sum(-1)
 
     def _torque_saturation(self, s: Signals) -> Tensor:
