@@ -151,9 +151,11 @@ def parse_contract(text: str) -> PolicyContract:
     if "schema_version" not in data:
         raise ContractError("schema_version", SCHEMA_VERSION, "nothing")
     version = data["schema_version"]
-    if isinstance(version, bool) or version not in _EARLIER:
+    if type(version) is not int or version not in _EARLIER:
         raise ContractError("schema_version", f"one of {sorted(_EARLIER)}", repr(version))
-    data = {**data, **_EARLIER[version]}
+    for name, meaning in _EARLIER[version].items():
+        if data.setdefault(name, meaning) != meaning:
+            raise ContractError(name, f"nothing in schema version {version}", data[name])
     _check_keys("", data, tuple(_PARSERS))
     values = {name: parser(name, data[name]) for name, parser in _PARSERS.items()}
     contract = PolicyContract(**values)

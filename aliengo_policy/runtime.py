@@ -154,7 +154,6 @@ class PolicyRuntime:
 
     def _check_outputs(self) -> None:
         """Refuse a model whose real outputs differ from the declared ones."""
-        self._check_target_step()
         for name, value in zip(
             OUTPUT_NAMES, self._session.run(OUTPUT_NAMES, {INPUT_NAME: self._input}), strict=True
         ):
@@ -166,6 +165,7 @@ class PolicyRuntime:
                 raise ContractError(
                     f"{name} for an all-zero observation", "finite numbers", value[0].tolist()
                 )
+        self._check_target_step()
 
     def _check_target_step(self) -> None:
         """Refuse a model that does not hold its targets to the step that it declares."""

@@ -32,6 +32,20 @@ def test_json_round_trip_keeps_every_bit(kind: str) -> None:
     assert parse_contract(contract.to_json()) == contract
 
 
+def test_a_limit_on_the_targets_step_comes_back() -> None:
+    contract = replace(example_contract(), max_target_step=0.1 + 0.7 / 3.0)
+    assert parse_contract(contract.to_json()) == contract
+    assert parse_contract(edited(max_target_step=None)).max_target_step is None
+
+
+def test_a_file_of_schema_version_1_has_no_limit_on_its_step() -> None:
+    fields = json.loads(edited(schema_version=1))
+    del fields["max_target_step"]
+    contract = parse_contract(json.dumps(fields))
+    assert contract.max_target_step is None
+    assert replace(contract, schema_version=2) == example_contract()
+
+
 def test_swapped_legs_are_refused_with_both_orders() -> None:
     names = list(example_contract().joint_names)
     swapped = names[3:6] + names[:3] + names[6:]
@@ -51,7 +65,15 @@ def test_a_missing_field_is_named(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version: expected 1, found 2"),
+        ({"schema_version": 3}, r"schema_version: expected one of \[1, 2\], found 3"),
+        ({"schema_version": True}, r"schema_version: expected one of \[1, 2\], found True"),
+        ({"schema_version": "2"}, r"schema_version: expected one of \[1, 2\], found '2'"),
+        ({"schema_version": [1]}, r"schema_version: expected one of \[1, 2\], found \[1\]"),
+        ({"schema_version": 1.0}, r"schema_version: expected one of \[1, 2\], found 1\.0"),
+        (
+            {"schema_version": 1, "max_target_step": 0.3},
+            r"max_target_step: expected nothing in schema version 1, found 0\.3",
+        ),
         ({"kind": "other"}, "kind: expected one of"),
         ({"robot": "go1"}, "robot: expected 'aliengo', found 'go1'"),
         ({"kp": [60.0] * 11}, "kp: expected 12 numbers, found 11 values"),
@@ -73,6 +95,10 @@ def test_a_missing_field_is_named(name: str) -> None:
             "residual_gate: expected null for kind 'base'",
         ),
         ({"weights_sha256": "abc"}, "weights_sha256: expected 64"),
+        ({"max_target_step": 0.0}, "max_target_step: expected a number above 0, found 0.0"),
+        ({"max_target_step": -0.3}, "max_target_step: expected a number above 0, found -0.3"),
+        ({"max_target_step": True}, "max_target_step: expected a finite number, found True"),
+        ({"max_target_step": "0.3"}, "max_target_step: expected a finite number, found '0.3'"),
         ({"surprise": 1}, "surprise: expected one of .* found an unknown field"),
     ],
 )

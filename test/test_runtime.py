@@ -1,18 +1,21 @@
 """The runtime computes what the contract says and survives a bad residual."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from aliengo_description import robot
-from aliengo_policy.contract import ContractError
+from aliengo_policy.contract import METADATA_KEY, ContractError, PolicyContract
 from aliengo_policy.observation import RobotState
 from aliengo_policy.runtime import PolicyFaultError, PolicyRuntime
 from aliengo_policy.testing import OBSERVATION_TERMS, example_contract, write_linear_policy
 
 VX_ROW = 6  # of the observation
+LAST_ROWS = slice(33, 45)
 RNG = np.random.default_rng(7)
 
 
@@ -155,6 +158,87 @@ def test_an_unknown_observation_term_is_refused_at_loading(tmp_path: Path) -> No
     contract = replace(example_contract(), observation_terms=terms)
     with pytest.raises(ContractError, match="height_scan"):
         PolicyRuntime(write_linear_policy(tmp_path / "p.onnx", contract=contract))
+
+
+def holding(rows: slice = LAST_ROWS, factor: float = 1.0) -> np.ndarray:
+    """A matrix whose action is the last one: its targets never step."""
+    matrix = np.zeros((45, 12))
+    matrix[rows] = factor * np.eye(12)
+    return matrix
+
+
+def limited(kind: str = "base") -> PolicyContract:
+    return replace(example_contract(kind), max_target_step=0.34)
+
+
+def test_a_file_that_keeps_its_limit_is_accepted(tmp_path: Path) -> None:
+    path = write_linear_policy(tmp_path / "p.onnx", holding(), contract=limited())
+    assert PolicyRuntime(path).contract.max_target_step == 0.34
+
+
+@pytest.mark.parametrize("culprit", ["action", "base_action"])
+def test_a_file_that_breaks_its_own_limit_is_refused(tmp_path: Path, culprit: str) -> None:
+    loose = holding()
+    loose[VX_ROW, 3] = 1.0
+    base, action = (loose, holding()) if culprit == "base_action" else (holding(), loose)
+    path = write_linear_policy(tmp_path / "p.onnx", base, action - base, limited("residual"))
+    with pytest.raises(
+        ContractError,
+        match=rf"step of {culprit} from the last action: "
+        r"expected at most max_target_step, 0\.34 rad, found \d\.\d+ rad",
+    ):
+        PolicyRuntime(path)
+
+
+def test_standing_still_does_not_hide_that_a_limit_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="max_target_step"):
+        PolicyRuntime(write_linear_policy(tmp_path / "p.onnx", contract=limited()))
+
+
+def test_the_limit_is_tried_where_and_how_the_terms_hold_the_last_action(tmp_path: Path) -> None:
+    last = replace(OBSERVATION_TERMS[-1], scale=(0.5,) * 12)
+    contract = replace(limited(), observation_terms=(last, *OBSERVATION_TERMS[:-1]))
+    path = write_linear_policy(tmp_path / "p.onnx", holding(slice(0, 12), 2.0), contract=contract)
+    PolicyRuntime(path)
+    write_linear_policy(path, holding(), contract=contract)
+    with pytest.raises(ContractError, match="max_target_step"):
+        PolicyRuntime(path)
+
+
+def test_a_limit_needs_the_last_action_in_the_observation(tmp_path: Path) -> None:
+    contract = replace(limited(), observation_terms=OBSERVATION_TERMS[:-1])
+    with pytest.raises(
+        ContractError, match=r"observation_terms: expected 'last_action' for max_target_step, found"
+    ):
+        PolicyRuntime(write_linear_policy(tmp_path / "p.onnx", contract=contract))
+
+
+def with_metadata(path: Path, **changes: object) -> Path:
+    """The file with some fields of its metadata replaced, those that are None taken out."""
+    model = onnx.load(path)
+    (entry,) = model.metadata_props
+    assert entry.key == METADATA_KEY
+    fields = json.loads(entry.value) | changes
+    entry.value = json.dumps(
+        {name: item for name, item in fields.items() if name not in changes or item is not None}
+    )
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_of_schema_version_1_runs_without_a_limit(tmp_path: Path) -> None:
+    base = np.zeros((45, 12))
+    base[VX_ROW, 0] = 5.0
+    path = write_linear_policy(tmp_path / "p.onnx", base)
+    runtime = PolicyRuntime(with_metadata(path, schema_version=1, max_target_step=None))
+    assert runtime.contract.max_target_step is None
+    assert runtime.step(some_state(), np.array([1.0, 0.0, 0.0])).action[0] == pytest.approx(10.0)
+
+
+def test_a_limit_that_is_none_names_its_field(tmp_path: Path) -> None:
+    path = with_metadata(write_linear_policy(tmp_path / "p.onnx", holding()), max_target_step=0.0)
+    with pytest.raises(ContractError, match="max_target_step: expected a number above 0, found 0"):
+        PolicyRuntime(path)
 
 
 def test_a_missing_file_names_what_is_there(tmp_path: Path) -> None:

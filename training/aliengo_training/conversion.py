@@ -98,8 +98,7 @@ def _own(path: Path, content: Mapping[str, Any], task: Optional[str]) -> Policy:
         kind="base",
         command_ranges=ranges,
         training=training,
-        # Runs from before there was a limit do not name it.
-        max_target_step=document["config"]["task"].get("max_target_step") or None,
+        max_target_step=config.task.max_target_step or None,
     )
     actor = _weights(state, "actor", activation)
     if config.kind != "residual":

@@ -1,11 +1,15 @@
 """A run may start from a policy file: its actor is taken as it is, what the file lacks starts anew."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pytest
 import torch
 
+from aliengo_training.checkpoints import CheckpointError, save_checkpoint
 from aliengo_training.contract import PolicySpec
 from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.evaluation.testing import constant_policy
@@ -14,6 +18,7 @@ from aliengo_training.learning.base_weights import load_base_weights
 from aliengo_training.learning.build import build_model
 from aliengo_training.learning.config import ExperimentConfig, NetworkConfig
 from aliengo_training.learning.residual import ActorCriticResidual, ResidualConfig
+from aliengo_training.tasks.config import TaskConfig
 
 CPU = torch.device("cpu")
 TRAINING = {"run": "test", "task": "aliengo_amp", "iteration": 0, "git_commit": "none"}
@@ -37,9 +42,10 @@ def policy_file(path: Path, activation: str = "elu", **attributes: object) -> Pa
 
 
 def config(kind: str) -> ExperimentConfig:
-    """A run of networks that fit `policy_file`."""
+    """A run of networks that fit `policy_file`, without a limit on the targets' step."""
     return ExperimentConfig(
         kind=kind,
+        task=TaskConfig(max_target_step=0.0),
         network=NetworkConfig(hidden=(16, 8)),
         residual=ResidualConfig(hidden=(8,), initial_std=0.3),
     )
@@ -73,10 +79,47 @@ def test_files_that_the_task_would_run_differently_are_refused(tmp_path: Path) -
     )
     for path, message in cases:
         with pytest.raises(ValueError, match=message):
-            load_base_weights(path, "elu")
+            load_base_weights(path, "elu", 0.0)
 
 
 def test_networks_of_another_size_are_refused(tmp_path: Path) -> None:
-    other = ExperimentConfig(kind="residual", network=NetworkConfig(hidden=(8, 8)))
+    other = dataclasses.replace(config("residual"), network=NetworkConfig(hidden=(8, 8)))
     with pytest.raises(ValueError, match="does not fit the configured networks"):
         build_model(other, CPU, policy_file(tmp_path / "base.onnx"))
+
+
+def checkpoint(folder: Path, limit: Optional[float]) -> Path:
+    """A run's checkpoint with its parameters beside it; None for a run from before there was a limit."""
+    folder.mkdir()
+    task = {} if limit is None else {"max_target_step": limit}
+    (folder / "params.json").write_text(json.dumps({"config": {"task": task}}))
+    save_checkpoint(folder / "model_3.pt", {"model": {"log_std": torch.zeros(12)}})
+    return folder / "model_3.pt"
+
+
+@pytest.mark.parametrize("limit", [None, 0.25])
+@pytest.mark.parametrize("suffix", ["onnx", "pt"])
+def test_a_base_with_another_limit_on_its_steps_is_refused(
+    suffix: str, limit: Optional[float], tmp_path: Path
+) -> None:
+    if suffix == "onnx":
+        path = policy_file(tmp_path / "base.onnx", max_target_step=limit)
+    else:
+        path = checkpoint(tmp_path / "run", limit)
+    own = limit or 0.0
+    assert load_base_weights(path, "elu", own)
+    for wanted in {0.0, 0.25, 0.34} - {own}:
+        message = f"{path}: max_target_step of the base is {own:g} rad, the run's is {wanted:g} "
+        with pytest.raises(CheckpointError) as caught:
+            load_base_weights(path, "elu", wanted)
+        assert str(caught.value).startswith(message)
+        assert f"--cfg.task.max_target_step {own:g}" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["residual", "finetune"])
+def test_the_limit_of_a_run_is_its_tasks(kind: str, tmp_path: Path) -> None:
+    path = policy_file(tmp_path / "base.onnx", max_target_step=0.25)
+    run = dataclasses.replace(config(kind), task=TaskConfig(max_target_step=0.25))
+    build_model(run, CPU, path)
+    with pytest.raises(CheckpointError, match=r"of the base is 0\.25 rad, the run's is 0 "):
+        build_model(config(kind), CPU, path)

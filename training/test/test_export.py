@@ -155,7 +155,7 @@ def test_metadata_is_the_contract_in_full_precision(tmp_path: Path) -> None:
         "yaw_lever_m": 0.3,
         "base_ranges": {"vx": [-0.5, 1.1], "vy": [-0.3, 0.3], "wz": [-1.0, 1.0]},
     }
-    assert (data["schema_version"], data["history_length"], data["robot"]) == (1, 1, "aliengo")
+    assert (data["schema_version"], data["history_length"], data["robot"]) == (2, 1, "aliengo")
     assert data["training"] == TRAINING
     assert model.opset_import[0].version == 17
     types = {i.name: i.type.tensor_type.elem_type for i in model.graph.output}

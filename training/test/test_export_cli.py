@@ -1,5 +1,6 @@
 """`export.py` on checkpoints of this project and of others."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Dict
@@ -10,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from aliengo_description import robot
 from aliengo_training.checkpoints import config_dict, save_checkpoint
 from aliengo_training.cli.export import main
 from aliengo_training.learning.networks import ActorCritic
@@ -17,10 +19,11 @@ from aliengo_training.learning.residual import ActorCriticResidual
 from aliengo_training.tasks.registry import experiment
 
 
-def own_run(folder: Path, task: str, model: torch.nn.Module) -> Path:
+def own_run(folder: Path, task: str, model: torch.nn.Module, **task_changes: Any) -> Path:
     """Write what a training run leaves behind."""
     folder.mkdir(parents=True)
     config = experiment(task)
+    config = dataclasses.replace(config, task=dataclasses.replace(config.task, **task_changes))
     (folder / "params.json").write_text(
         json.dumps({"config": config_dict(config), "git_commit": "abc"})
     )
@@ -53,6 +56,12 @@ def action(path: Path, values: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(["action"], {"observation": values})[0])
 
 
+def held(mean: np.ndarray, values: np.ndarray, task: str) -> np.ndarray:
+    """A network's actions within the task's limit of the last ones, which end the observation."""
+    step = experiment(task).task.max_target_step / robot.ACTION_SCALE
+    return np.clip(mean, values[:, 33:45] - step, values[:, 33:45] + step)
+
+
 def test_own_base_by_path(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = experiment("aliengo_amp")
@@ -61,16 +70,30 @@ def test_own_base_by_path(tmp_path: Path) -> None:
     main(["--checkpoint", str(path), "--task", "aliengo_amp"])
     values = np.random.default_rng(0).normal(size=(32, 45)).astype(np.float32)
     with torch.no_grad():
-        expected = model.mean(torch.tensor(values)).numpy()
+        expected = held(model.mean(torch.tensor(values)).numpy(), values, "aliengo_amp")
     np.testing.assert_allclose(action(path.with_suffix(".onnx"), values), expected, atol=1e-5)
     data = contract(path.with_suffix(".onnx"))
     assert data["kind"] == "base"
+    assert data["max_target_step"] == config.task.max_target_step
     assert data["training"] == {
         "run": "run7",
         "task": "aliengo_amp",
         "iteration": 300,
         "git_commit": "abc",
     }
+
+
+def test_a_run_without_a_limit_on_its_steps_is_exported_without_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = experiment("aliengo_amp").network
+    model = ActorCritic(45, 60, 12, network.hidden, network.activation)
+    path = own_run(tmp_path / "run8", "aliengo_amp", model, max_target_step=0.0)
+    main(["--checkpoint", str(path)])
+    values = 5.0 * np.random.default_rng(0).normal(size=(32, 45)).astype(np.float32)
+    with torch.no_grad():
+        expected = model.mean(torch.tensor(values)).numpy()
+    np.testing.assert_allclose(action(path.with_suffix(".onnx"), values), expected, atol=1e-5)
+    assert contract(path.with_suffix(".onnx"))["max_target_step"] is None
 
 
 def test_own_residual_by_run_acts_as_the_training_model(tmp_path: Path) -> None:
@@ -86,6 +109,7 @@ def test_own_residual_by_run_acts_as_the_training_model(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = model.mean(torch.tensor(values)).numpy()
         base = model.base_mean(torch.tensor(values)).numpy()
+    expected, base = (held(mean, values, "aliengo_residual") for mean in (expected, base))
     assert np.abs(expected - base).max() > 0.1
     np.testing.assert_allclose(action(out, values), expected, atol=1e-5)
     data = contract(out)

@@ -64,14 +64,21 @@ def test_the_table_is_sorted_and_its_columns_belong_together(reference: StyleRef
 
 def test_experts_have_the_speed_of_what_they_are_set_against(reference: StyleReference) -> None:
     torch.manual_seed(1)
-    # Speeds in place of the motion tell which rows were drawn.
+    # Speeds and numbers in place of the motion tell which rows were drawn.
     reference.first = reference.speed[:, None].expand(-1, STYLE_STATE_SIZE).clone()
+    numbers = torch.arange(float(len(reference.speed)))
+    reference.second = numbers[:, None].expand(-1, STYLE_STATE_SIZE).clone()
     asked = torch.cat([torch.linspace(SLOWEST, FASTEST, 5000), torch.full((5000,), FASTEST)])
-    drawn = reference.sample_transitions(asked)[0][:, 0]
+    drawn, rows = (column[:, 0] for column in reference.sample_transitions(asked))
     window = 0.015 * (FASTEST - SLOWEST)
     assert (drawn - asked).abs().max().item() < window
+    # Some of the rows of every speed are drawn, about as often as those of any other.
+    share = torch.stack(
+        [(drawn[:5000] == speed).float().sum() for speed in reference.speed.unique()]
+    )
+    assert share.min() > 0.25 * share.mean()
     # At the end of the table all of the window is drawn, not its last row again and again.
-    assert len(drawn[5000:].unique()) > 150
+    assert len(rows[5000:].unique()) > 150
     faster, slower = (
         reference.sample_transitions(torch.full((100,), speed))[0][:, 0] for speed in (9.0, 0.0)
     )

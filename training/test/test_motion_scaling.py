@@ -100,3 +100,13 @@ def test_a_motion_without_rhythm_is_stretched_as_a_whole() -> None:
     before = clip.foot_positions[..., 0]
     ratio = np.ptp(feet, axis=0) / np.ptp(before, axis=0)
     np.testing.assert_allclose(ratio, scaler.stretch(2.0 * scaler.speed), rtol=0.1)
+
+
+def test_feet_that_must_sweep_faster_than_the_trunk_are_stretched_further() -> None:
+    once, faster = (ClipScaler(LIMP, ScalingConfig(sweep=sweep)) for sweep in (1.0, 1.25))
+    assert faster.stretch(0.7)[BEARING] == pytest.approx(1.25 * once.stretch(0.7)[BEARING])
+    assert faster.stretch(0.7)[1] == 1.0, "the carried leg"
+    assert faster.rate(0.7) == once.rate(0.7)
+    swept = ClipScaler(faster.at(0.7), ScalingConfig()).sweep[BEARING]
+    assert swept == pytest.approx(1.25 * 0.7, rel=0.08)
+    assert forward_speed(faster.at(0.7)) == pytest.approx(0.7, rel=0.02)

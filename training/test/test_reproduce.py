@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.learning.run_metrics import read_metrics
 from aliengo_training.motion.files import write_motion
 from aliengo_training.motion.testing import wavy_clip
-from aliengo_training.recipes import RECIPES
+from aliengo_training.recipes import RECIPES, Stage
 
 TRAINING = Path(__file__).resolve().parents[1]
 MODELS, SCRIPT = TRAINING.parent / "models", TRAINING / "scripts" / "reproduce.py"
@@ -64,12 +65,25 @@ def test_the_steps_are_shown_and_are_commands_of_train(
     out = tmp_path / "out"
     reproduce.main([policy, "--motion_files", str(motion), "--out", str(out), "--show"])
     steps = [parse(arguments) for arguments in trainings(capsys.readouterr().out)]
-    before = RECIPES[RECIPES[policy].base].stages if RECIPES[policy].base else ()
-    stages = [*before, *RECIPES[policy].stages]
-    assert [step.max_minutes for step in steps] == [stage.max_minutes for stage in stages]
-    assert [step.resume for step in steps] == [False, True, False][: len(steps)]
+    base = RECIPES[policy].base
+    stages = [*enumerate(RECIPES[base].stages if base else ()), *enumerate(RECIPES[policy].stages)]
+    assert [step.max_minutes for step in steps] == [stage.max_minutes for _, stage in stages]
+    assert [step.resume for step in steps] == [index > 0 for index, _ in stages]
     assert steps[-1].task == RECIPES[policy].task
     assert not out.exists()
+
+
+def test_a_second_stage_resumes_the_first(
+    motion: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = Stage(0.5, ("--cfg.max_iterations", "4000"))
+    staged = dataclasses.replace(RECIPES["base"], stages=(Stage(2.0), second))
+    monkeypatch.setitem(RECIPES, "base", staged)
+    reproduce.main(["base", "--motion_files", str(motion), "--out", str(tmp_path), "--show"])
+    steps = [parse(arguments) for arguments in trainings(capsys.readouterr().out)]
+    assert [step.max_minutes for step in steps] == [2.0, 0.5]
+    assert [step.resume for step in steps] == [False, True]
+    assert steps[1].cfg.max_iterations == 4000
 
 
 def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_path: Path) -> None:
@@ -89,7 +103,12 @@ def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_pat
     process = start(motion, out, "residual", saved + 1)
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
-    assert [parse(arguments).resume for arguments in trainings(output)] == [True, True, False]
+    # The base, cut off, is resumed; the residual begins.
+    begun = [parse(arguments) for arguments in trainings(output)]
+    assert [(step.task, step.resume) for step in begun] == [
+        *[(RECIPES["base"].task, True)] * len(RECIPES["base"].stages),
+        *[(RECIPES["residual"].task, n > 0) for n in range(len(RECIPES["residual"].stages))],
+    ]
     assert iterations(base) == [saved, saved + 1], "it began anew"
     for name in ("base", "residual"):
         made, shipped = OnnxPolicy(out / f"{name}.onnx"), OnnxPolicy(MODELS / f"{name}.onnx")

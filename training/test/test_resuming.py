@@ -151,12 +151,15 @@ def test_parameters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert earlier_stages(folder, 1) == []
 
 
-def test_the_second_stage_of_the_base_has_the_tasks_present_values(tmp_path: Path) -> None:
-    first, second = RECIPES["base"].stages
-    folder = tmp_path / "aliengo_amp" / "base"
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_the_last_stage_of_a_recipe_has_its_tasks_present_values(name: str, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    folder = tmp_path / recipe.task / name
     folder.mkdir(parents=True)
-    common = ["--log_root", str(tmp_path), "--output_name", "base"]
-    write_params(folder, train.parse([*common, *first.overrides]).cfg, [], {})
-    resumed: ExperimentConfig = train.parse([*common, "--resume", *second.overrides]).cfg
-    assert resumed.task == experiment("aliengo_amp").task
-    assert resumed.max_iterations == 4000
+    common = ["--task", recipe.task, "--log_root", str(tmp_path), "--output_name", name]
+    first, *later = recipe.stages
+    config: ExperimentConfig = train.parse([*common, *first.overrides]).cfg
+    for stage in later:
+        write_params(folder, config, [], {})
+        config = train.parse([*common, "--resume", *stage.overrides]).cfg
+    assert config.task == experiment(recipe.task).task

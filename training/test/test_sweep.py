@@ -14,6 +14,7 @@ import pytest
 
 from aliengo_training.checkpoints import iterations
 from aliengo_training.cli import sweep
+from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.learning.run_metrics import read_metrics
 from aliengo_training.sweep.points import Curve, expand
 from aliengo_training.sweep.tradeoff import find_knees, knee, training_figures
@@ -22,9 +23,12 @@ from aliengo_training.tasks.registry import experiment
 TRAINING = Path(__file__).resolve().parents[1]
 SCRIPT, BASE = TRAINING / "scripts" / "sweep.py", TRAINING.parent / "models" / "base.onnx"
 RESIDUAL = experiment("aliengo_residual")
+# A residual keeps to its base's limit, whatever the shipped one was trained with.
+LIMIT = OnnxPolicy(BASE).metadata.get("max_target_step") or 0.0
 TINY = [
     "--cfg.num_envs", "4", "--cfg.ppo.rollout_steps", "4", "--cfg.ppo.epochs", "1",
     "--cfg.residual.hidden", "8", "--cfg.amp.style_weight", "0",
+    "--cfg.task.max_target_step", str(LIMIT),
 ]  # fmt: skip
 
 

@@ -17,6 +17,9 @@ class VelocityCommands:
         control_period_s: Time between two calls of `advance` [s].
         device: Where the tensors live.
 
+    Raises:
+        ValueError: If the shares of the draws add up to more than 1.
+
     Attributes:
         command: (N, 3) vx, vy [m/s], wz [rad/s], body frame.
         fixed: Whether the command is set from outside and never resampled.
@@ -25,6 +28,12 @@ class VelocityCommands:
     def __init__(
         self, config: CommandConfig, num_envs: int, control_period_s: float, device: torch.device
     ) -> None:
+        shares = ("standing", "straight", "lateral", "turning")
+        total = sum(getattr(config, f"{name}_fraction") for name in shares)
+        if not total <= 1.0:
+            raise ValueError(
+                f"commands: {', '.join(shares)}_fraction add up to {total:g}, expected at most 1"
+            )
         self._config = config
         self._period = control_period_s
         ranges = torch.tensor([config.vx, config.vy, config.wz], device=device)
@@ -72,5 +81,10 @@ class VelocityCommands:
         keep[:, 1:2] = (~without_vy).float()
         keep[:, 2:3] = (kind <= lateral).float()
         draw = draw * keep
+        if config.max_lateral_acceleration > 0.0:
+            # A turn that friction cannot hold would teach not to turn at all.
+            speed = draw[:, :2].norm(dim=-1, keepdim=True).clamp(min=1e-6)
+            limit = config.max_lateral_acceleration / speed
+            draw[:, 2:3] = draw[:, 2:3].clamp(-limit, limit)
         tiny = (draw.abs() < self._config.dead_zone).all(-1, keepdim=True)
         return torch.where(standing | tiny, torch.zeros_like(draw), draw)

@@ -24,6 +24,7 @@ class CommandConfig:
         straight_fraction: Share of the draws without lateral and yaw command.
         lateral_fraction: Share of the draws without yaw command.
         turning_fraction: Share of the draws without lateral command.
+        max_lateral_acceleration: Largest planar speed times yaw rate [m/s^2]; the yaw rate is cut to it. 0 for none.
         dead_zone: Planar and yaw commands that are all smaller than this become a standing command [m/s, rad/s].
     """
 
@@ -35,6 +36,7 @@ class CommandConfig:
     straight_fraction: float = 0.3
     lateral_fraction: float = 0.0
     turning_fraction: float = 0.0
+    max_lateral_acceleration: float = 0.0
     dead_zone: float = 0.1
 
 

@@ -52,6 +52,9 @@ class LocomotionTask:
         gait_speed: (N,) commanded speed that the style is conditioned on [m/s].
         reward_terms: (len(reward_names),) sums of the weighted terms' batch means since the last `pop_statistics`.
 
+    Raises:
+        ValueError: If `config.max_target_step` is negative.
+
     A robot whose physics is no longer finite has terminated like one that fell: its reward is that of the
     termination alone, its `final_style_state` the last finite one.
     """
@@ -63,6 +66,10 @@ class LocomotionTask:
         reference: Optional[StyleReference] = None,
         seed: int = 0,
     ) -> None:
+        if config.max_target_step < 0.0:
+            raise ValueError(
+                f"max_target_step is {config.max_target_step}, expected 0 (no limit) or more [rad]"
+            )
         self.simulator = simulator
         self.config = config
         self.num_envs, self.device = simulator.num_envs, simulator.device

@@ -29,6 +29,7 @@ class Signals:
         previous_joint_velocities: (N, 12) one control step earlier [rad/s].
         joint_torques: (N, 12) delivered [N m].
         joint_targets: (N, 12) [rad].
+        demanded_targets: (N, 12) the same before they were held to the largest step [rad].
         previous_targets: (N, 12) [rad].
         foot_contact: (N, 4) bool.
         foot_speed: (N, 4) planar speed in the world [m/s].
