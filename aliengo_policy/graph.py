@@ -153,13 +153,25 @@ def sim_graph(settings: GraphSettings) -> list[ProcessSpec]:
         package="aliengo_sim",
         executable="sim_node",
         module="sim_node",
-        parameters={"port": settings.robot_port},
+        parameters={"port": settings.robot_port, **_prefix_parameter(settings)},
         parameter_files=(shared_folder("config") / "sim.yaml",),
         options=("--viewer",) if settings.viewer else (),
         critical=True,
         stop_rank=3,
     )
     return [twin, _bridge(settings, "127.0.0.1", "udp"), *_above_bridge(settings)]
+
+
+def _frame_prefix(settings: GraphSettings) -> str:
+    """What all frames of a robot begin with: tf is one topic for all robots, so they must differ."""
+    namespace = settings.namespace.strip("/")
+    return f"{namespace}/" if namespace else ""
+
+
+def _prefix_parameter(settings: GraphSettings) -> dict[str, ParameterValue]:
+    """Nothing without a namespace, so that a parameter file may say otherwise."""
+    prefix = _frame_prefix(settings)
+    return {"frame_prefix": prefix} if prefix else {}
 
 
 def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
@@ -174,6 +186,7 @@ def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
             "robot_port": settings.robot_port,
             "local_port": settings.local_port,
             "shadow": settings.shadow,
+            **_prefix_parameter(settings),
         },
         parameter_files=(shared_folder("config") / "bridge.yaml",),
         critical=True,
@@ -215,15 +228,16 @@ def _policy(settings: GraphSettings) -> ProcessSpec:
 
 
 def _observers(settings: GraphSettings) -> list[ProcessSpec]:
-    parameters: dict[str, dict[str, ParameterValue]] = {"odometry": {}, "description": {}}
-    namespace = settings.namespace.strip("/")
-    if namespace:
-        # tf is one topic for all robots: their frames must differ.
+    parameters: dict[str, dict[str, ParameterValue]] = {
+        "odometry": {},
+        "description": _prefix_parameter(settings),
+    }
+    prefix = _frame_prefix(settings)
+    if prefix:
         parameters["odometry"] = {
-            "odom_frame": f"{namespace}/odom",
-            "base_frame": f"{namespace}/base_link",
+            "odom_frame": f"{prefix}odom",
+            "base_frame": f"{prefix}base_link",
         }
-        parameters["description"] = {"frame_prefix": f"{namespace}/"}
     return [
         ProcessSpec(name, "aliengo_policy", f"{name}_node", f"{name}_node", values)
         for name, values in parameters.items()

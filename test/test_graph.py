@@ -1,5 +1,6 @@
 """The graph of the robot and that of the twin are the same but for the robot itself."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,17 +107,29 @@ def test_the_live_view_listens_where_it_is_told() -> None:
     assert 'host:="0.0.0.0"' in specs["web"].command("", "info")
 
 
-def frames(namespace: str) -> set[str]:
-    """Values of all parameters of the observers, which are names of frames."""
-    specs = by_name(real_graph(GraphSettings(namespace=namespace)))
-    found = [specs[name].parameters for name in ("odometry", "description")]
-    return {str(value) for values in found for value in values.values()}
+def frames(graph: Callable[[GraphSettings], list[ProcessSpec]], namespace: str) -> dict[str, dict]:
+    """Parameters about frames by node, of the nodes that have some."""
+    found = {
+        spec.name: {key: value for key, value in spec.parameters.items() if "frame" in key}
+        for spec in graph(GraphSettings(namespace=namespace))
+    }
+    return {name: values for name, values in found.items() if values}
 
 
-def test_two_robots_have_no_frame_in_common() -> None:
-    assert frames("robot1") == {"robot1/odom", "robot1/base_link", "robot1/"}
-    assert frames("/a/") == {"a/odom", "a/base_link", "a/"}
-    assert frames("") == set()
+@pytest.mark.parametrize(("namespace", "prefix"), [("robot1", "robot1/"), ("/a/", "a/")])
+def test_two_robots_have_no_frame_in_common(namespace: str, prefix: str) -> None:
+    prefixed = {"frame_prefix": prefix}
+    expected = {
+        "bridge": prefixed,
+        "odometry": {"odom_frame": f"{prefix}odom", "base_frame": f"{prefix}base_link"},
+        "description": prefixed,
+    }
+    assert frames(real_graph, namespace) == expected
+    assert frames(sim_graph, namespace) == {"sim": prefixed, **expected}
+
+
+def test_without_a_namespace_the_frames_are_those_of_the_parameter_files() -> None:
+    assert frames(sim_graph, "") == frames(real_graph, "/") == {}
 
 
 def test_who_has_work_to_finish_gets_the_time_for_it() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2; `make test` sets it up")
 from aliengo_msgs.msg import PolicyStep
 from geometry_msgs.msg import Twist
+from nav_msgs.msg import Odometry
 from processes import ENDS_WITH_US, alive, descendants, free_port
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 from unitree_legged_msgs.msg import LowCmd
 
@@ -88,6 +92,32 @@ def test_the_robot_stands_up_and_lies_down_again(start: Start, tmp_path: Path) -
     inside = [sample for sample in scenario.samples if sample.segment == 0]
     assert min(sample.position[2] for sample in inside) > STANDING_HEIGHT
     scenario.wait_until("it lies", lambda: height(scenario) < LYING_HEIGHT, 5.0)
+
+
+FRAMES = {
+    ("imu/data", Imu): ("imu_link",),
+    ("joint_states", JointState): ("base_link",),
+    ("odom", Odometry): ("odom", "base_link"),
+    ("ground_truth/odom", Odometry): ("odom", "base_link"),
+}
+
+
+@pytest.mark.parametrize(("namespace", "prefix"), [("", ""), ("robot1", "robot1/")])
+def test_every_frame_has_the_namespace_before_it(
+    start: Start, tmp_path: Path, namespace: str, prefix: str
+) -> None:
+    scenario = start(write_linear_policy(tmp_path / "zero.onnx"), namespace=namespace)
+    heard: dict[str, tuple[str, ...]] = {}
+    for topic, kind in FRAMES:
+
+        def note(message: Any, topic: str = topic) -> None:
+            child = getattr(message, "child_frame_id", "")
+            heard[topic] = (message.header.frame_id, *([child] if child else []))
+
+        scenario.node.create_subscription(kind, topic, note, qos_profile_sensor_data)
+    scenario.wait_until("all frames are heard", lambda: len(heard) == len(FRAMES), 30.0)
+    expected = {topic: tuple(prefix + frame for frame in FRAMES[topic, k]) for topic, k in FRAMES}
+    assert heard == expected
 
 
 def test_the_robot_walks_one_metre_forward(start: Start) -> None:

@@ -110,7 +110,7 @@ class BridgeNode(Node):
     def _make_publishers(self) -> None:
         self._low_state = self.create_publisher(LowState, "low_state", SENSOR_QOS)
         self._withheld = self.create_publisher(LowCmd, "bridge/withheld_cmd", _NEWEST)
-        self._sensors = SensorPublisher(self)
+        self._sensors = SensorPublisher(self, self.settings.frame_prefix)
         self._bridge_state = self.create_publisher(BridgeState, "bridge/state", _LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # The node's own clock is the wall clock: set back, it would stop the timers.

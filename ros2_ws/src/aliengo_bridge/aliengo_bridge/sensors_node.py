@@ -35,16 +35,21 @@ class SensorPublisher:
         temperature: Motor temperatures (12,) [deg C] of the last published state, None before it.
     """
 
-    def __init__(self, node: Node) -> None:
-        """Open the topics."""
+    def __init__(self, node: Node, frame_prefix: str) -> None:
+        """Open the topics.
+
+        Args:
+            node: To publish with.
+            frame_prefix: Put before every frame.
+        """
         self._node = node
         self._joint_states = node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self._imu = node.create_publisher(Imu, "imu/data", SENSOR_QOS)
         self._joy = node.create_publisher(Joy, "remote/joy", SENSOR_QOS)
         self._joint_message = JointState(name=list(robot.JOINT_NAMES))
-        self._joint_message.header.frame_id = "base_link"
+        self._joint_message.header.frame_id = f"{frame_prefix}base_link"
         self._imu_message = Imu()
-        self._imu_message.header.frame_id = "imu_link"
+        self._imu_message.header.frame_id = f"{frame_prefix}imu_link"
         self._states = 0
         self.temperature: np.ndarray | None = None
 

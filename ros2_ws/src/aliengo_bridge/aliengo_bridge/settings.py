@@ -46,6 +46,7 @@ class Settings:
     record_folder: str = _setting(
         "logs/faults", "where the last second before a fault is written; empty writes nothing"
     )
+    frame_prefix: str = _setting("", "put before every frame, for several robots")
 
     def make_link(self) -> Link:
         """Return the chosen link, unconnected.

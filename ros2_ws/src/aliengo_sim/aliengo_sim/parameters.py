@@ -64,6 +64,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     _twin("payload_kg", "Mass added to the trunk [kg].", -8.0, 20.0),
     _twin("seed", "Seed of the faults.", 0, 2**31),
     _twin("realtime_priority", "SCHED_FIFO priority where permitted, 0 for none.", 0, 90),
+    Parameter("frame_prefix", "", "Put before every frame, for several robots."),
     _sensor("gyroscope_noise", "Standard deviation [rad/s].", 0.0, 10.0),
     _sensor("accelerometer_noise", "Standard deviation [m/s^2].", 0.0, 50.0),
     _sensor("joint_position_noise", "Standard deviation [rad].", 0.0, 1.0),

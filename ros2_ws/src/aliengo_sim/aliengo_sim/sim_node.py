@@ -135,7 +135,7 @@ class SimNode(Node):
         truth = self.twin.ground_truth()
         stamp = self.get_clock().now().to_msg()
         if odometry_wanted:
-            self._odometry_out.publish(_odometry(truth, stamp))
+            self._odometry_out.publish(_odometry(truth, stamp, self._values["frame_prefix"]))
         if joints_wanted:
             self._joints_out.publish(_joint_state(truth, stamp))
 
@@ -158,10 +158,9 @@ class SimNode(Node):
         self._diagnostics_out.publish(array)
 
 
-def _odometry(truth: GroundTruth, stamp: Time) -> Odometry:
-    message = Odometry()
-    message.header.stamp = stamp
-    message.header.frame_id, message.child_frame_id = "odom", "base_link"
+def _odometry(truth: GroundTruth, stamp: Time, frame_prefix: str) -> Odometry:
+    message = Odometry(child_frame_id=f"{frame_prefix}base_link")
+    message.header.stamp, message.header.frame_id = stamp, f"{frame_prefix}odom"
     pose, twist = message.pose.pose, message.twist.twist
     pose.position.x, pose.position.y, pose.position.z = truth.position_w.tolist()
     w, x, y, z = truth.quaternion.tolist()

@@ -18,7 +18,8 @@ def test_every_field_of_the_configuration_is_a_parameter() -> None:
     own = [item.name for item in fields(TwinConfig) if item.name != "sensors"]
     sensors = [f"sensors.{item.name}" for item in fields(SensorConfig)]
     faults = [f"fault.{item.name}" for item in fields(FaultPlan)]
-    assert sorted(DEFAULTS) == sorted(own + sensors + faults)
+    of_the_node = ["frame_prefix"]
+    assert sorted(DEFAULTS) == sorted(own + sensors + faults + of_the_node)
     assert len(DEFAULTS) == len(PARAMETERS)
 
 

@@ -110,10 +110,10 @@ class Observer:
 
 
 @contextlib.contextmanager
-def twin_and_observer() -> Iterator[tuple[subprocess.Popen[str], Observer]]:
+def twin_and_observer(*parameters: str) -> Iterator[tuple[subprocess.Popen[str], Observer]]:
     """Start a twin and watch it until its first ground truth."""
     port, domain, context = free_port(), next(DOMAINS), Context()
-    process = start(f"port:={port}", domain=domain)
+    process = start(f"port:={port}", *parameters, domain=domain)
     rclpy.init(context=context, domain_id=domain)
     observer = Observer(port, context)
     try:
@@ -150,6 +150,12 @@ def test_publishes_the_truth_and_answers_on_udp(observer: Observer) -> None:
     assert joints.name[0] == "FL_hip_joint"
     observer.until("state", lambda: (found := observer.states()) and len(found[-1]) == 771)
     observer.until("second state", lambda: (found := observer.states()) and check(found[-1]))
+
+
+def test_a_prefix_keeps_the_frames_of_several_robots_apart() -> None:
+    with twin_and_observer("frame_prefix:=a/") as (_, observer):
+        odometry = observer.odometry[-1]
+    assert (odometry.header.frame_id, odometry.child_frame_id) == ("a/odom", "a/base_link")
 
 
 def check(datagram: bytes) -> bool:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
-from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.gamepad import GamepadError, open_gamepad
 from aliengo_teleop.parameters import (
@@ -23,6 +18,7 @@ from aliengo_teleop.parameters import (
     check_ranges,
     refuse_unknown,
 )
+from aliengo_teleop.run_node import run_node
 
 
 class GamepadNode(Node):
@@ -69,30 +65,7 @@ class GamepadNode(Node):
 
 def main() -> None:
     """Runs the node until it is shut down or the gamepad is unplugged."""
-    avoid_shared_memory()
-    rclpy.init()
-    try:
-        node = GamepadNode()
-    except (GamepadError, ValueError, ParameterException) as error:
-        rclpy.try_shutdown()
-        raise SystemExit(f"gamepad: {error}") from error
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also while topics are opened.
-        if rclpy.ok():
-            raise
-        return
-    try:
-        rclpy.spin(node)
-    except GamepadError as error:
-        raise SystemExit(f"gamepad: {error}") from error
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also in the middle of a publish().
-        if rclpy.ok():
-            raise
-    finally:
-        rclpy.try_shutdown()
+    run_node("gamepad", GamepadNode, failures=(GamepadError,))
 
 
 if __name__ == "__main__":

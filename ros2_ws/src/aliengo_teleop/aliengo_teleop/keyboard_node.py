@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
-from aliengo_description.middleware import avoid_shared_memory
 from aliengo_teleop.keyboard import ESTOP, HELP, KeyboardPad
+from aliengo_teleop.run_node import run_node
 
 PERIOD_S = 0.02
 
@@ -64,24 +63,15 @@ class KeyboardNode(Node):
             self._joy_out.publish(message)
 
 
+def _run_in_terminal(node: KeyboardNode) -> None:
+    print(HELP)
+    with _unbuffered_terminal():
+        node.run()
+
+
 def main() -> None:
     """Runs the node until x or Ctrl-C."""
-    avoid_shared_memory()
-    rclpy.init()
-    node = KeyboardNode()
-    print(HELP)
-    try:
-        with _unbuffered_terminal():
-            node.run()
-    except KeyboardInterrupt:
-        pass
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also in the middle of a publish().
-        if rclpy.ok():
-            raise
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    run_node("keyboard", KeyboardNode, _run_in_terminal)
 
 
 if __name__ == "__main__":

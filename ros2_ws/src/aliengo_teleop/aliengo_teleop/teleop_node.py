@@ -11,15 +11,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import rclpy
 from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
 from geometry_msgs.msg import Twist, TwistStamped
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
@@ -27,11 +23,11 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import PARAMETERS, make_config, refuse_unknown
+from aliengo_teleop.run_node import run_node
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -157,29 +153,7 @@ class TeleopNode(Node):
 
 def main() -> None:
     """Runs the node until it is shut down."""
-    avoid_shared_memory()
-    rclpy.init()
-    try:
-        node = TeleopNode()
-    except (ValueError, ParameterException) as error:
-        rclpy.try_shutdown()
-        raise SystemExit(f"teleop: {error}") from error
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also while topics are opened.
-        if rclpy.ok():
-            raise
-        return
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also in the middle of a publish().
-        if rclpy.ok():
-            raise
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    run_node("teleop", TeleopNode)
 
 
 if __name__ == "__main__":
