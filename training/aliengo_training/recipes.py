@@ -49,11 +49,11 @@ RECIPES: Dict[str, Recipe] = {
         (Stage(8.8),),
     ),
     "residual": Recipe(
-        "aliengo_residual", (Stage(3.9),), base="base", evaluation=("--commands", "fast")
+        "aliengo_residual", (Stage(4.0),), base="base", evaluation=("--commands", "fast")
     ),
     "finetune": Recipe(
         "aliengo_finetune",
-        (Stage(2.4),),
+        (Stage(2.8),),
         base="base",
         evaluation=("--commands", "compare"),
         compared_with=("base", "residual"),
