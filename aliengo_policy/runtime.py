@@ -180,19 +180,19 @@ class PolicyRuntime:
         index = names.index("last_action")
         start = sum(term.size for term in self.contract.observation_terms[:index])
         last_scale = np.array(self.contract.observation_terms[index].scale)
-        for _ in range(_STEP_PROBES):
-            probe = rng.normal(scale=3.0, size=self._input.shape).astype(np.float32)
-            last = probe[0, start : start + ACTION_SIZE] / last_scale
-            held = OUTPUT_NAMES[:2]
-            outputs = self._session.run(held, {INPUT_NAME: probe})
-            for name, value in zip(held, outputs, strict=True):
-                step = float(np.abs(scale * (value[0] - last)).max())
-                if not step <= limit * (1.0 + _STEP_TOLERANCE):
-                    raise ContractError(
-                        f"step of {name} from the last action",
-                        f"at most max_target_step, {limit} rad",
-                        f"{step:.4f} rad",
-                    )
+        shape = (_STEP_PROBES, self.contract.observation_size)
+        probes = rng.normal(scale=3.0, size=shape).astype(np.float32)
+        last = probes[:, start : start + ACTION_SIZE] / last_scale
+        held = OUTPUT_NAMES[:2]
+        outputs = self._session.run(held, {INPUT_NAME: probes})
+        for name, value in zip(held, outputs, strict=True):
+            step = float(np.abs(scale * (value - last)).max())
+            if not step <= limit * (1.0 + _STEP_TOLERANCE):
+                raise ContractError(
+                    f"step of {name} from the last action",
+                    f"at most max_target_step, {limit} rad",
+                    f"{step:.4f} rad",
+                )
 
 
 def _load_model(path: Path) -> onnx.ModelProto:
