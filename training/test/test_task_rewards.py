@@ -122,6 +122,7 @@ CASES: Dict[str, Tuple[Dict[str, Any], float]] = {
     "roll_pitch_rate": ({"angular_velocity_b": row(1.0, -2.0, 5.0)}, -5.0),
     "tilt": ({"gravity_b": row(0.6, 0.0, -0.8)}, -0.36),
     "carried_foot": ({"foot_contact": ON_GROUND}, -1.0),
+    "bearing_feet": ({"foot_contact": torch.tensor([[True, True, False, True]])}, 2.0 / 3.0),
     "termination": ({"fallen": torch.tensor([True])}, -1.0),
 }
 
@@ -156,9 +157,10 @@ def test_terms_of_standing_are_nothing_to_those_who_walk(name: str) -> None:
     assert only(name, 1.0).terms(signals(**changes)).item() == 0.0
 
 
-def test_the_carried_foot_may_bear_load_while_standing() -> None:
+@pytest.mark.parametrize("name", ["carried_foot", "bearing_feet"])
+def test_terms_of_the_gait_are_nothing_to_those_who_stand(name: str) -> None:
     standing = signals(foot_contact=ON_GROUND, standing=STANDS)
-    assert only("carried_foot", 1.0).terms(standing).item() == 0.0
+    assert only(name, 1.0).terms(standing).item() == 0.0
 
 
 def test_task_and_style_reward_are_joined_as_worked_out() -> None:

@@ -52,7 +52,7 @@ def _beyond(speed: float) -> Tuple[Command, ...]:
 #: Sets of commands by name.
 PRESETS: Dict[str, Tuple[Command, ...]] = {
     "base": (*_straight(_FORWARD), (0.5, 0.0, -1.0), (0.5, 0.0, 1.0)),
-    "fast": _straight(_FAST) + _beyond(1.1),
+    "fast": _straight(_FAST) + _beyond(1.1) + _beyond(0.0),
     "compare": _straight((0.2, 0.6, 1.0, *_FAST)) + _beyond(1.1),
 }
 

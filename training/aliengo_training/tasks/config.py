@@ -129,12 +129,13 @@ class RewardConfig:
         roll_pitch_rate: Penalty on the base's squared roll and pitch rates [per (rad/s)^2].
         tilt: Penalty on squared planar gravity components.
         carried_foot: Penalty on contact of the carried foot while walking.
+        bearing_feet: Reward for the share of the other feet that are on the ground while walking.
         termination: Penalty for a fall.
         carried_leg: Index of the leg that the gait carries (0 FL, 1 FR, 2 RL, 3 RR).
     """
 
     linear_velocity: float = 1.5
-    linear_velocity_fine: float = 4.0
+    linear_velocity_fine: float = 5.0
     linear_velocity_slope: float = 0.5
     yaw_rate: float = 0.75
     yaw_rate_fine: float = 1.5
@@ -147,7 +148,7 @@ class RewardConfig:
     stand_contact: float = 1.0
     torque: float = 1e-5
     joint_acceleration: float = 1e-7
-    action_rate: float = 1.2
+    action_rate: float = 1.6
     target_step: float = 5.0
     target_step_limit: float = 0.28
     torque_saturation: float = 2.0
@@ -157,6 +158,7 @@ class RewardConfig:
     roll_pitch_rate: float = 0.02
     tilt: float = 0.2
     carried_foot: float = 2.0
+    bearing_feet: float = 0.0
     termination: float = 2.0
     carried_leg: int = 1
 

@@ -81,6 +81,8 @@ class TaskReward:
         )
         self._kp = torch.as_tensor(robot.KP.copy(), dtype=torch.float32, device=device)
         self._kd = torch.as_tensor(robot.KD.copy(), dtype=torch.float32, device=device)
+        self._bearing = torch.full((4,), 1.0 / 3.0, device=device)
+        self._bearing[config.carried_leg] = 0.0
         functions: Dict[str, Callable[[Signals], Tensor]] = {
             "linear_velocity": self._linear_velocity,
             "linear_velocity_fine": self._linear_velocity_fine,
@@ -101,6 +103,7 @@ class TaskReward:
             "roll_pitch_rate": self._roll_pitch_rate,
             "tilt": self._tilt,
             "carried_foot": self._carried_foot,
+            "bearing_feet": self._bearing_feet,
             "termination": self._termination,
         }
         weights = {name: getattr(config, name) for name in functions}
@@ -189,6 +192,10 @@ class TaskReward:
 
     def _carried_foot(self, s: Signals) -> Tensor:
         return -(s.foot_contact[:, self._config.carried_leg] & ~s.standing).float()
+
+    def _bearing_feet(self, s: Signals) -> Tensor:
+        """Share of the feet that bear the gait; against flight, which speed alone would end in."""
+        return (s.foot_contact * self._bearing).sum(-1) * ~s.standing
 
     def _termination(self, s: Signals) -> Tensor:
         return -s.fallen.float()
