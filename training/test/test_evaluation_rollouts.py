@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from aliengo_description import robot
+from aliengo_training.evaluation import grid
 from aliengo_training.evaluation.figures import rollout_figures, summarise
 from aliengo_training.evaluation.grid import PRESETS, evaluate, parse_commands
 from aliengo_training.evaluation.policy import OnnxPolicy, PolicyFileError, as_policy_file
@@ -159,4 +160,15 @@ def test_processes_and_one_process_give_the_same_figures(tmp_path: Path) -> None
     assert one == two
     assert [f.vx for f in results[0].commands] == [0.0, 0.5]
     assert results[0].environment_steps == 2 * 2 * 75
-    assert set(results[0].examples) == {STAND, (0.5, 0.0, 0.0)}
+    assert list(results[0].examples) == [STAND, (0.5, 0.0, 0.0)]
+
+
+def test_examples_come_as_asked_whichever_process_ends_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = constant_policy(tmp_path / "stand.onnx")
+    config = dataclasses.replace(RolloutConfig(), seconds=1.5, push_interval_s=0.0)
+    as_done = grid._results
+    monkeypatch.setattr(grid, "_results", lambda jobs, workers: reversed([*as_done(jobs, 1)]))
+    asked = [(0.5, 0.0, 0.0), STAND, (0.2, 0.0, 0.0)]
+    assert list(evaluate(policy, "p", asked, 1, config).examples) == asked

@@ -168,10 +168,12 @@ def evaluate(
         on_progress(done, total)
     figures = summarise(merge([part for part in parts if part is not None]))
     steps = total * round(config.seconds / simulation_config(config).control_period_s)
-    return Evaluation(name, figures, examples, steps)
+    # As asked for, not as the processes finished.
+    asked = [key for key in map(_key, unique) if key in examples]
+    return Evaluation(name, figures, {key: examples[key] for key in asked}, steps)
 
 
-def _key(command: np.ndarray) -> Command:
+def _key(command: Sequence[float]) -> Command:
     vx, vy, wz = (round(float(value), 6) for value in command)
     return vx, vy, wz
 

@@ -46,7 +46,7 @@ class AmpConfig:
     batch_size: int = 8192
     replay_size: int = 200_000
     replay_inserts: int = 20_000
-    gradient_penalty: float = 20.0
+    gradient_penalty: float = 10.0
     trunk_decay: float = 1e-3
     head_decay: float = 1e-1
     normalizer_clip: float = 5.0

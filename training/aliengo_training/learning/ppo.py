@@ -48,7 +48,7 @@ class PpoConfig:
     gamma: float = 0.99
     lam: float = 0.95
     clip: float = 0.2
-    entropy: float = 0.001
+    entropy: float = 0.002
     value: float = 1.0
     max_gradient_norm: float = 1.0
 

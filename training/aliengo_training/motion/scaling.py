@@ -44,7 +44,7 @@ class ScalingConfig:
 
     rate_exponent: float = 0.4
     rate_range: Tuple[float, float] = (0.85, 1.4)
-    sweep: float = 1.15
+    sweep: float = 1.0
     stretch_range: Tuple[float, float] = (0.4, 4.0)
 
 

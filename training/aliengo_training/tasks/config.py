@@ -135,7 +135,7 @@ class RewardConfig:
     """
 
     linear_velocity: float = 1.5
-    linear_velocity_fine: float = 5.0
+    linear_velocity_fine: float = 4.0
     linear_velocity_slope: float = 0.5
     yaw_rate: float = 0.75
     yaw_rate_fine: float = 1.5
@@ -148,7 +148,7 @@ class RewardConfig:
     stand_contact: float = 1.0
     torque: float = 1e-5
     joint_acceleration: float = 1e-7
-    action_rate: float = 1.6
+    action_rate: float = 1.2
     target_step: float = 5.0
     target_step_limit: float = 0.28
     torque_saturation: float = 2.0

@@ -7,7 +7,10 @@ from typing import Callable, Dict
 
 from aliengo_training.learning.amp import AmpConfig
 from aliengo_training.learning.config import ExperimentConfig
+from aliengo_training.learning.ppo import PpoConfig
+from aliengo_training.motion.scaling import ScalingConfig
 from aliengo_training.tasks.config import CommandConfig, RewardConfig, TaskConfig
+from aliengo_training.tasks.style import StyleConfig
 
 FAST_RANGES = ((0.0, 3.0), (-1.5, 1.5), (-3.14, 3.14))
 
@@ -26,22 +29,22 @@ def _fast_task(name: str) -> TaskConfig:
             vy=(-1.5, 1.5),
             wz=(-3.14, 3.14),
             standing_fraction=0.0,
-            straight_fraction=0.3,
+            straight_fraction=0.25,
             lateral_fraction=0.2,
-            turning_fraction=0.2,
+            turning_fraction=0.3,
             # 3 m/s at 3.14 rad/s would need 0.96 g, more than most of the floors in randomisation can hold.
             max_lateral_acceleration=5.0,
         ),
         reward=dataclasses.replace(
             RewardConfig(),
-            linear_velocity_fine=2.0,
+            linear_velocity_fine=2.5,
             linear_velocity_slope=1.5,
             yaw_rate=1.5,
-            yaw_rate_fine=0.75,
-            yaw_rate_slope=2.0,
+            yaw_rate_fine=1.5,
+            yaw_rate_slope=3.0,
             carried_foot=1.5,
-            bearing_feet=2.0,
-            action_rate=1.2,
+            bearing_feet=3.0,
+            termination=20.0,
             target_step=3.0,
             linear_velocity_width=0.5,
             linear_velocity_fine_width=0.03,
@@ -56,7 +59,9 @@ def residual_experiment() -> ExperimentConfig:
     """A correction on the frozen base that reaches 3 m/s and keeps the gait."""
     return ExperimentConfig(
         task=_fast_task("aliengo_residual"),
+        ppo=PpoConfig(entropy=0.0003),
         amp=AmpConfig(style_weight=0.3, gradient_penalty=5.0, updates=12),
+        style=StyleConfig(scaling=ScalingConfig(sweep=1.15)),
         kind="residual",
     )
 
@@ -68,6 +73,7 @@ def finetune_experiment() -> ExperimentConfig:
     reward = dataclasses.replace(task.reward, carried_foot=0.0, bearing_feet=0.0)
     return ExperimentConfig(
         task=dataclasses.replace(task, reward=reward),
+        ppo=PpoConfig(entropy=0.0003),
         amp=AmpConfig(style_weight=0.0),
         kind="finetune",
     )
