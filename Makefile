@@ -45,7 +45,7 @@ unit: setup ## Tests without processes
 integration: setup ## Tests that run the real processes
 	$(PYTEST) -m integration $(ARGS)
 
-soak: setup ## Repeat every fault 20 times on the running system (about an hour)
+soak: setup ## Repeat every fault 20 times on the running system (about two hours)
 	export ALIENGO_FAULT_REPETITIONS=20 && $(PYTEST) test/faults $(ARGS)
 
 format: setup ## Format the code

@@ -46,6 +46,8 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 STARVED = ("command_stale", "state_stale")
+#: How the policy begins its reason when no state reached it in time.
+POLICY_STARVED = "no robot state for"
 _numbers = itertools.count()
 
 
@@ -319,15 +321,44 @@ class RobotGraph:
                 return False
             return bool(answer.success)
 
+        def starved() -> bool:
+            if self.bridge.fault in STARVED:
+                return bool(self.trigger("bridge/reset_fault").success)
+            # The policy gives up by itself where the bridge still hears the robot: no fault is latched.
+            policy = self.policy_state
+            return (
+                policy is not None
+                and policy.mode == "damping"
+                and policy.reason.startswith(POLICY_STARVED)
+            )
+
         def standing() -> bool:
-            if self.bridge.fault in STARVED and self.trigger("bridge/reset_fault").success:
+            if starved():
                 wait_for(accepted, "stand up accepted again")
             at_rest = self.policy_state is not None and self.policy_state.mode == "stand"
             return at_rest and self.bridge.state == "active" and self.truth.standing
 
         self.meet()
-        wait_for(accepted, "stand up accepted")
-        wait_for(standing, "robot standing", 3.0 * DEADLINE_S)
+        try:
+            wait_for(accepted, "stand up accepted")
+            wait_for(standing, "robot standing", 3.0 * DEADLINE_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from None
+
+    def stand_up_again(self) -> None:
+        """Reset the bridge's fault once the robot lies still, and let it be stood up."""
+        self.wait_until_lying()
+        wait_for(lambda: self.trigger("bridge/reset_fault").success, "fault reset")
+        self.stand_up()
+
+    def describe(self) -> str:
+        """Return what everybody thinks, and the logs: setting a test up shows no output of its own."""
+        bridge, policy, truth = self.bridge, self.policy_state, self.truth
+        lines = [f"bridge: {bridge.state}, fault {bridge.fault!r} {bridge.fault_detail!r}"]
+        if policy is not None:
+            lines.append(f"policy: {policy.mode}, {policy.reason!r}")
+        lines.append(f"truth: height {truth.height_m:.2f} m, upright {truth.upright:.2f}")
+        return "\n".join(lines + [f"--- {name} ---\n{self.log(name)}" for name in self.processes])
 
     def wait_for_fault(self, fault: str, deadline_s: float = DEADLINE_S) -> float:
         """Wait until the bridge has latched a fault, and return when that was seen [s]."""
@@ -351,6 +382,12 @@ class RobotGraph:
             if window[0].passive and sum(truth.passive for truth in window) >= 8:
                 return window[0].time_s - start
         raise AssertionError("the motors never became passive")
+
+    def twin_lost_s(self) -> float:
+        """Return how long the machine has kept the twin from running so far [s], by its own count."""
+        self.diagnostics.pop("sim: twin", None)
+        status = wait_for(lambda: self.diagnostics.get("sim: twin"), "diagnostics of the twin")
+        return float(status["lost_s"])
 
     def fault_record(self) -> np.ndarray:
         """Return the ticks of the newest fault record."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aliengo_msgs.msg import BridgeState
 from robot_graph import RobotGraph
 from truth import now, wait_for
 
@@ -20,6 +21,7 @@ STATE_TIMEOUT_S = 0.05
 TWIN_TIMEOUT_S = 0.2
 OBSERVATION_S = 0.15
 WATCH_S = 4.0
+WATCHES = 3
 
 BEARABLE: dict[str, dict[str, Any]] = {
     "5 % loss": {"fault__loss": 0.05},
@@ -31,12 +33,23 @@ BEARABLE: dict[str, dict[str, Any]] = {
 }
 
 
+def watch(graph: RobotGraph, end_s: float) -> BridgeState:
+    """Let the fault last until the twin's clock says so, and return the bridge's state then."""
+    wait_for(lambda: graph.truth.time_s > end_s, "time under the fault")
+    return graph.bridge
+
+
 @pytest.mark.parametrize("name", BEARABLE)
 def test_the_robot_stands_through_a_bad_network(graph: RobotGraph, name: str) -> None:
-    before = graph.bridge
-    start = graph.inject(**BEARABLE[name])
-    wait_for(lambda: graph.truth.time_s > start + WATCH_S, "time under the fault")
-    after = graph.bridge
+    for _ in range(WATCHES):
+        before, lost_s = graph.bridge, graph.twin_lost_s()
+        start = graph.inject(**BEARABLE[name])
+        after = watch(graph, start + WATCH_S)
+        if after.fault != "state_stale" or graph.twin_lost_s() - lost_s < STATE_TIMEOUT_S / 2:
+            break
+        # The machine stopped the robot itself for so long: it was silent, whatever the network does.
+        graph.inject(**dict.fromkeys(BEARABLE[name], 0.0))
+        graph.stand_up_again()
     assert after.fault == "", after.fault_detail
     assert all(truth.standing for truth in graph.truths if truth.time_s > start)
     if "loss" in name:
