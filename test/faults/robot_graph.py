@@ -353,11 +353,16 @@ class RobotGraph:
 
     def describe(self) -> str:
         """Return what everybody thinks, and the logs: setting a test up shows no output of its own."""
-        bridge, policy, truth = self.bridge, self.policy_state, self.truth
-        lines = [f"bridge: {bridge.state}, fault {bridge.fault!r} {bridge.fault_detail!r}"]
-        if policy is not None:
-            lines.append(f"policy: {policy.mode}, {policy.reason!r}")
-        lines.append(f"truth: height {truth.height_m:.2f} m, upright {truth.upright:.2f}")
+        # What came last, without waiting: a wait that runs out here would hide what went wrong.
+        lines = []
+        if self.states:
+            bridge = self.states[-1][1]
+            lines.append(f"bridge: {bridge.state}, fault {bridge.fault!r} {bridge.fault_detail!r}")
+        if self.policy_state is not None:
+            lines.append(f"policy: {self.policy_state.mode}, {self.policy_state.reason!r}")
+        if self._truths:
+            truth = self._truths[-1]
+            lines.append(f"truth: height {truth.height_m:.2f} m, upright {truth.upright:.2f}")
         return "\n".join(lines + [f"--- {name} ---\n{self.log(name)}" for name in self.processes])
 
     def wait_for_fault(self, fault: str, deadline_s: float = DEADLINE_S) -> float:
