@@ -36,6 +36,8 @@ STOP_S = 0.8
 The exact times are those of `test_core`, whose clock does not run by itself.
 """
 STEADY_COMMANDS = 10
+JOY_PERIOD_S = 0.01
+"""A joystick sends no more often: each message wakes this test's own ear, which would send again."""
 # Before a command: its process gets SIGTERM when the test run is killed, that is, when the thread
 # that started it ends. Start from the main thread.
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
@@ -75,6 +77,7 @@ class Robot:
         self.source = ""
         self.resets = 0
         self.last_joy = 0.0
+        self._last_held = 0.0
         twist = TwistStamped if stamped else Twist
         listen = self.node.create_subscription
         listen(twist, "cmd_vel", lambda m: self._on_command(m.twist if stamped else m), 10)
@@ -111,6 +114,9 @@ class Robot:
             self._executor.spin_once(timeout_sec=0.02)
 
     def hold(self, deflection: float, *buttons: int) -> None:
+        if time.monotonic() - self._last_held < JOY_PERIOD_S:
+            return
+        self._last_held = time.monotonic()
         pressed = [int(i in buttons) for i in range(11)]
         self.joy.publish(Joy(axes=[0.0, deflection, 0.0, 0.0], buttons=pressed))
 
@@ -163,14 +169,15 @@ def robot(request):
     robot.close()
 
 
-def drive(robot: Robot) -> None:
-    sent = 0
+def now_and_then(period_s: float, for_s: float) -> bool:
+    """By the clock, not by messages: what the node needs time for, a ramp, must fit in between."""
+    return time.monotonic() % period_s < for_s
 
+
+def drive(robot: Robot) -> None:
     def driving() -> bool:
         # Released now and then: the node wants to see that, and may not listen yet at first.
-        nonlocal sent
-        sent += 1
-        robot.hold(1.0, *([] if sent % 100 < 10 else [4]))
+        robot.hold(1.0, *([] if now_and_then(2.0, for_s=0.2) else [4]))
         return robot.speed() > 0.9 and robot.source == "joystick"
 
     robot.spin_until(driving, "driving")
@@ -213,13 +220,10 @@ def test_the_reset_chord_ends_an_estop(robot):
     robot.spin_until(pressed, "the e-stop")
     robot.report(reset_required=True)
     robot.spin_until(lambda: robot.source == "estop", "the source")
-    held = 0
 
     def reset() -> bool:
         # Pressed anew now and then: the node may not have found the service yet.
-        nonlocal held
-        held += 1
-        robot.hold(0.0, *((6, 7) if held % 20 < 10 else ()))
+        robot.hold(0.0, *((6, 7) if now_and_then(0.4, for_s=0.2) else ()))
         return robot.resets > 0
 
     robot.spin_until(reset, "the reset")
