@@ -191,8 +191,9 @@ def test_every_active_mode_inherits_every_guard(tmp_path: Path, mode: Mode, guar
         assert rig.request(mode) == ""
     assert rig.controller.mode is mode
     if guard == "state_fresh":
-        rig.now_s += 0.11
-        rig.controller.watch(rig.now_s)
+        for _ in range(2):
+            rig.now_s += 0.055
+            rig.controller.watch(rig.now_s)
     else:
         if guard == "not_fallen":
             rig.quaternion = rolled(1.1)
@@ -209,6 +210,31 @@ def test_every_active_mode_inherits_every_guard(tmp_path: Path, mode: Mode, guar
         "not_fallen": "tilted by 63 deg",
     }
     assert words[guard] in rig.controller.reason
+
+
+def test_a_controller_that_slept_judges_the_age_of_the_state_at_its_next_call(
+    tmp_path: Path,
+) -> None:
+    rig = make_rig(tmp_path).stand()
+    rig.now_s += 0.3
+    rig.controller.watch(rig.now_s)
+    assert rig.controller.mode is Mode.STAND
+    rig.step()  # a state had been waiting
+    assert rig.controller.mode is Mode.STAND
+    for sleep_s, mode in ((0.3, Mode.STAND), (0.3, Mode.DAMPING)):  # excused once between states
+        rig.now_s += sleep_s
+        rig.controller.watch(rig.now_s)
+        assert rig.controller.mode is mode
+    assert "no robot state for 0.600 s" in rig.controller.reason
+
+
+def test_a_controller_that_slept_judges_a_fall_at_once(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path).stand()
+    rig.now_s += 0.3
+    rig.controller.bridge_fault = "tilt"
+    rig.controller.watch(rig.now_s)
+    assert rig.controller.mode is Mode.DAMPING
+    assert "bridge fault: tilt" in rig.controller.reason
 
 
 def test_a_robot_that_was_damped_stays_damped_when_the_cause_is_gone(tmp_path: Path) -> None:
