@@ -35,6 +35,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
+from standing import stand_up  # noqa: E402
 from std_msgs.msg import Bool, UInt8MultiArray  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from truth import DEADLINE_S, Truth, now, wait_for  # noqa: E402
@@ -45,9 +46,6 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-STARVED = ("command_stale", "state_stale")
-#: How the policy begins its reason when no state reached it in time.
-POLICY_STARVED = "no robot state for"
 _numbers = itertools.count()
 
 
@@ -306,44 +304,8 @@ class RobotGraph:
         return self.bridge
 
     def stand_up(self) -> None:
-        """Let the policy node stand the robot up.
-
-        A machine that is busy with other things may hold up states or commands long enough for a
-        fault. What follows is under test, this is not: then the robot is stood up again.
-        """
-        self.wait_for_bridge("idle")
-
-        def accepted() -> bool:
-            # A request may go to the server of a policy that was killed, which stays in the graph.
-            try:
-                answer = self.call(Trigger, "policy/stand_up", Trigger.Request(), deadline_s=3.0)
-            except AssertionError:
-                return False
-            return bool(answer.success)
-
-        def starved() -> bool:
-            if self.bridge.fault in STARVED:
-                return bool(self.trigger("bridge/reset_fault").success)
-            # The policy gives up by itself where the bridge still hears the robot: no fault is latched.
-            policy = self.policy_state
-            return (
-                policy is not None
-                and policy.mode == "damping"
-                and policy.reason.startswith(POLICY_STARVED)
-            )
-
-        def standing() -> bool:
-            if starved():
-                wait_for(accepted, "stand up accepted again")
-            at_rest = self.policy_state is not None and self.policy_state.mode == "stand"
-            return at_rest and self.bridge.state == "active" and self.truth.standing
-
-        self.meet()
-        try:
-            wait_for(accepted, "stand up accepted")
-            wait_for(standing, "robot standing", 3.0 * DEADLINE_S)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.describe()}") from None
+        """Let the policy node stand the robot up."""
+        stand_up(self)
 
     def stand_up_again(self) -> None:
         """Reset the bridge's fault once the robot lies still, and let it be stood up."""
@@ -363,6 +325,8 @@ class RobotGraph:
         if self._truths:
             truth = self._truths[-1]
             lines.append(f"truth: height {truth.height_m:.2f} m, upright {truth.upright:.2f}")
+        if (twin := self.diagnostics.get("sim: twin")) is not None:
+            lines.append(f"twin: {twin['stalls']} stalls, {twin['lost_s']} s lost")
         return "\n".join(lines + [f"--- {name} ---\n{self.log(name)}" for name in self.processes])
 
     def wait_for_fault(self, fault: str, deadline_s: float = DEADLINE_S) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import warnings
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_the_robot_stands_through_a_bad_network(graph: RobotGraph, name: str) ->
         if after.fault != "state_stale" or graph.twin_lost_s() - lost_s < STATE_TIMEOUT_S / 2:
             break
         # The machine stopped the robot itself for so long: it was silent, whatever the network does.
+        warnings.warn(f"a busy machine: watched anew after {after.fault_detail}", stacklevel=1)
         graph.inject(**dict.fromkeys(BEARABLE[name], 0.0))
         graph.stand_up_again()
     assert after.fault == "", after.fault_detail
