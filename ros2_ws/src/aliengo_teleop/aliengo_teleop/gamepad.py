@@ -10,14 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["AxisRange", "GamepadError", "GamepadState", "open_gamepad"]
+__all__ = ["AxisRange", "GamepadError", "GamepadState", "follow", "open_gamepad"]
 
+EV_SYN = 0x00
 EV_KEY = 0x01
 EV_ABS = 0x03
 BTN_JOYSTICK = 0x120
 BTN_DIGI = 0x140
 ABS_HAT3Y = 0x17
+SYN_DROPPED = 0x03
 """Event types and codes of linux/input-event-codes.h."""
+
+_MOST_READS = 64
 
 
 class GamepadError(RuntimeError):
@@ -72,9 +76,44 @@ class GamepadState:
         elif event_type == EV_KEY and code in self._buttons:
             self._buttons[code] = int(value != 0)
 
+    def resync(self, device: Any) -> None:
+        """Asks the evdev device for its present state, instead of following its events."""
+        held = set(device.active_keys())
+        self._buttons = {code: int(code in held) for code in self._buttons}
+        for code, limits in self._ranges.items():
+            self._axes[code] = limits.normalise(device.absinfo(code).value)
+
     def read(self) -> tuple[list[float], list[int]]:
         """Returns axes and buttons in the order of `joy`."""
         return list(self._axes.values()), list(self._buttons.values())
+
+
+def follow(device: Any, state: GamepadState) -> None:
+    """Brings the state up to date with all events that wait.
+
+    When this process was held up, the kernel's buffer may have overflowed and the release of a
+    dead man may be among what was lost. The kernel says so (`SYN_DROPPED`), and the device is asked.
+
+    Args:
+        device: The evdev device; reading it does not wait.
+        state: What follows it.
+
+    Raises:
+        OSError: If the device is gone.
+    """
+    dropped = False
+    for _ in range(_MOST_READS):  # a read gives no more than 64 events
+        try:
+            events = list(device.read())
+        except BlockingIOError:
+            break
+        if not events:
+            break
+        for event in events:
+            dropped |= event.type == EV_SYN and event.code == SYN_DROPPED
+            state.apply(event.type, event.code, event.value)
+    if dropped:
+        state.resync(device)
 
 
 def open_gamepad(path: str = "") -> tuple[Any, GamepadState]:

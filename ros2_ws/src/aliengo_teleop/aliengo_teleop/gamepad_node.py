@@ -11,7 +11,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_description.scheduling import raise_priority
-from aliengo_teleop.gamepad import GamepadError, open_gamepad
+from aliengo_teleop.gamepad import GamepadError, follow, open_gamepad
 from aliengo_teleop.parameters import (
     GAMEPAD_PARAMETERS,
     Parameter,
@@ -50,10 +50,7 @@ class GamepadNode(Node):
 
     def _publish(self) -> None:
         try:
-            for event in self._device.read():
-                self._state.apply(event.type, event.code, event.value)
-        except BlockingIOError:
-            pass
+            follow(self._device, self._state)
         except OSError as error:
             # Ending is the safe answer: teleop sees silence and stops the robot.
             raise GamepadError(f"the gamepad was unplugged: {error}") from error

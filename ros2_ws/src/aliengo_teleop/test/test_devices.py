@@ -1,11 +1,12 @@
 """Keyboard and gamepad readers, and the shipped profiles."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from aliengo_teleop.gamepad import AxisRange, GamepadError, GamepadState, open_gamepad
+from aliengo_teleop.gamepad import AxisRange, GamepadError, GamepadState, follow, open_gamepad
 from aliengo_teleop.keyboard import AXES, BUTTONS, ESTOP_HOLD_S, KeyboardPad
 from aliengo_teleop.parameters import PARAMETERS, make_config
 
@@ -93,6 +94,45 @@ def test_gamepad_events_become_joy_in_the_order_of_event_codes():
     axes, buttons = state.read()
     assert axes == pytest.approx([0.0, 1.0, -1.0], abs=1e-4)
     assert buttons == [0, 1]
+
+
+class Pad:
+    """What evdev shows of a gamepad: events in portions, none waiting, and the present state."""
+
+    def __init__(self, *portions):
+        self._portions = list(portions)
+
+    def read(self):
+        if not self._portions:
+            raise BlockingIOError
+        for event in self._portions.pop(0):
+            yield SimpleNamespace(type=event[0], code=event[1], value=event[2])
+
+    def active_keys(self):
+        return [0x131]
+
+    def absinfo(self, code):
+        return SimpleNamespace(value={0x00: 0, 0x01: 32767}[code])
+
+
+def stick_and_buttons():
+    stick = AxisRange(-32767, 32767)
+    return GamepadState({0x00: stick, 0x01: stick}, [0x130, 0x131])
+
+
+def test_all_waiting_events_are_read():
+    state = stick_and_buttons()
+    moves = [(0x03, 0x00, value) for value in range(64)]
+    follow(Pad(moves, [(0x01, 0x130, 1)], [(0x03, 0x01, -32767)]), state)
+    assert state.read() == ([pytest.approx(-63 / 32767), 1.0], [1, 0])
+
+
+def test_after_an_overflow_the_gamepad_itself_is_asked():
+    state = stick_and_buttons()
+    follow(Pad([(0x01, 0x130, 1), (0x03, 0x00, -32767)]), state)  # the dead man held, a stick moved
+    assert state.read() == ([1.0, 0.0], [1, 0])
+    follow(Pad([(0x00, 0x03, 0), (0x03, 0x01, 5)]), state)  # the release was dropped
+    assert state.read() == ([0.0, -1.0], [0, 1])
 
 
 def test_a_missing_gamepad_is_named(tmp_path):
