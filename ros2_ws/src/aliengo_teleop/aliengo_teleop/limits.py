@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from aliengo_teleop.mapping import Velocity
@@ -80,7 +81,7 @@ class CommandLimiter:
 
 
 def _clip(value: float, bound: float) -> float:
-    # NaN fails every comparison; without this line it would pass through as a command.
-    if value != value:
+    # Whoever sends NaN or infinity has divided by zero: that is no wish for full speed.
+    if not math.isfinite(value):
         return 0.0
     return min(max(value, -bound), bound)

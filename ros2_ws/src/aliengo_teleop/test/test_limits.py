@@ -28,6 +28,14 @@ def test_no_input_breaks_the_limits(targets, dt):
         before = after
 
 
+@pytest.mark.parametrize("wish", [math.inf, -math.inf, math.nan])
+def test_a_wish_that_is_not_finite_is_no_wish(wish):
+    limiter = CommandLimiter(LIMITS)
+    for _ in range(40):
+        command = limiter.drive(Velocity(wish, 0.5, wish), 0.02)
+    assert command == pytest.approx((0.0, 0.5, 0.0))
+
+
 def test_a_target_is_reached_after_velocity_over_acceleration():
     limiter = CommandLimiter(LIMITS)
     for _ in range(40):
