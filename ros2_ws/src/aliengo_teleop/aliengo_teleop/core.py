@@ -17,6 +17,9 @@ __all__ = ["STALL_S", "Output", "Teleop", "TeleopConfig"]
 PROMPT_PERIOD_S = 0.02
 """Changes of a stick are passed on at once, but no more often than this [s]."""
 
+ESTOP_PERIOD_S = 0.1
+"""An e-stop is published again after this time [s], until the bridge says that it has latched it."""
+
 STALL_S = 0.06
 """Longest time between two calls of a process that runs freely [s]: three periods at 50 Hz."""
 
@@ -33,8 +36,9 @@ class TeleopConfig:
             dead man held and nobody has taken over for this time [s]; 0 = never.
         idle_publish_s: Zero commands are published for this time after the last source let go
             [s]; then `cmd_vel` is left to others.
-        estop_hold_s: A reset is believed no earlier than this after the e-stop [s], so that a
-            bridge state that was already under way does not undo it.
+        estop_hold_s: A reset is believed no earlier than this after the e-stop [s], and after the
+            bridge has latched it, so that a bridge state that was already under way, or a bridge
+            that has not heard of it, does not undo it.
         stall_credit_s: When this process itself is held up for longer than `STALL_S`, sources
             are not blamed for up to this time between two of their messages [s]; what follows
             `cmd_vel` has its own time-out.
@@ -96,6 +100,8 @@ class Teleop:
         self._last_driven = float("-inf")
         self._lost_since: float | None = None
         self._estop_stamp = float("-inf")
+        self._estop_sent: float | None = None
+        self._bridge_stopped = False
 
     def on_joy(
         self, source: str, axes: Sequence[float], buttons: Sequence[int], now: float
@@ -144,10 +150,20 @@ class Teleop:
         if pressed:
             self._latch_estop(now)
 
-    def on_reset_required(self, required: bool, now: float) -> None:
-        """Follows the bridge: an e-stop ends when the bridge no longer asks for a reset."""
-        if not required and now - self._estop_stamp >= self._config.estop_hold_s:
+    def on_bridge(self, reset_required: bool, stopped: bool, now: float) -> None:
+        """Follows the bridge: an e-stop ends when a bridge that had latched it is reset.
+
+        Args:
+            reset_required: Whether the bridge has latched any fault.
+            stopped: Whether the e-stop is among its faults.
+            now: Monotonic time of arrival [s].
+        """
+        if stopped:
+            self._bridge_stopped = True
+        late_enough = now - self._estop_stamp >= self._config.estop_hold_s
+        if self._bridge_stopped and not reset_required and late_enough:
             self._arbiter.estopped = False
+            self._estop_sent = None
 
     def tick(self, now: float) -> Output:
         """Advances to monotonic time `now` [s] and says what to publish."""
@@ -168,6 +184,10 @@ class Teleop:
             velocity = self._limiter.stop(dt)
         silent = decision.source == NONE and now - self._last_driven > self._config.idle_publish_s
         pending, self._pending = self._pending, _Pending()
+        if self._must_repeat_estop(now):
+            pending.estop = True
+        if pending.estop:
+            self._estop_sent = now
         return Output(
             velocity=None if silent else velocity,
             source=decision.source,
@@ -196,7 +216,15 @@ class Teleop:
         else:
             self._pending.modes.append(request)
 
+    def _must_repeat_estop(self, now: float) -> bool:
+        """Whether an e-stop of ours may not have reached the bridge, which need not run yet."""
+        if self._estop_sent is None or self._bridge_stopped:
+            return False
+        return now - self._estop_sent >= ESTOP_PERIOD_S
+
     def _latch_estop(self, now: float) -> None:
+        if not self._arbiter.estopped:
+            self._bridge_stopped = False
         self._arbiter.estopped = True
         self._estop_stamp = now
         self._needs_release.update(self._mappers)

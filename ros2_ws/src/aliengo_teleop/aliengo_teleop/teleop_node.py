@@ -89,7 +89,8 @@ class TeleopNode(Node):
         self._teleop.on_estop(message.data, time.monotonic())
 
     def _on_bridge_state(self, message: BridgeState) -> None:
-        self._teleop.on_reset_required(message.reset_required, time.monotonic())
+        stopped = "estop" in message.active_faults
+        self._teleop.on_bridge(message.reset_required, stopped, time.monotonic())
 
     def _on_policy_state(self, message: PolicyState) -> None:
         self._policies = list(message.available_policies)

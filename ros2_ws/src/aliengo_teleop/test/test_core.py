@@ -148,7 +148,7 @@ def test_an_estop_button_latches_until_the_bridge_is_reset():
                 teleop.on_estop(True, operator.now)  # its own message comes back to it
             elif seen[-1].reset:
                 faulty = False
-            teleop.on_reset_required(faulty, operator.now)
+            teleop.on_bridge(faulty, faulty, operator.now)
         return seen
 
     run(0.1, vx=0.0)
@@ -167,8 +167,35 @@ def test_an_estop_button_latches_until_the_bridge_is_reset():
 def test_a_bridge_state_from_before_the_estop_does_not_end_it():
     operator = Operator()
     operator.teleop.on_estop(True, operator.now)
-    operator.teleop.on_reset_required(False, operator.now + 0.1)
+    operator.teleop.on_bridge(True, True, operator.now)
+    operator.teleop.on_bridge(False, False, operator.now + 0.1)
     assert operator.run(0.2).source == "estop"
+
+
+def test_a_bridge_that_has_not_heard_of_an_estop_does_not_end_it_but_is_told_again():
+    operator = Operator(**{"buttons.estop": [1, 6]})
+    operator.run(0.1, vx=0.0)
+    sent = []
+    for _ in range(50):
+        operator.run(PERIOD, buttons=(1, 6))
+        sent.append(operator.output.estop)
+        operator.teleop.on_bridge(False, False, operator.now)
+    assert operator.output.source == "estop"
+    assert sent[0]
+    assert sent.count(True) in (9, 10)  # every 0.1 s
+    operator.teleop.on_bridge(True, False, operator.now)  # another fault is no answer
+    assert operator.run(0.1, buttons=(1, 6)).source == "estop"
+    operator.teleop.on_bridge(True, True, operator.now)
+    for _ in range(50):
+        assert not operator.run(PERIOD, buttons=(1, 6)).estop
+    operator.teleop.on_bridge(False, False, operator.now)
+    assert operator.run(PERIOD, vx=0.0).source == "none"
+
+
+def test_an_estop_of_somebody_else_is_not_published_again(driving):
+    driving.teleop.on_estop(True, driving.now)
+    for _ in range(50):
+        assert not driving.run(PERIOD).estop
 
 
 def test_an_estop_chord_that_arrives_after_a_gap_stops():
@@ -183,8 +210,9 @@ def test_a_dead_man_held_through_the_estop_must_be_released():
     operator.run(0.1, vx=0.0)
     operator.run(0.1, vx=1.0, buttons=(4,))
     operator.teleop.on_estop(True, operator.now)
+    operator.teleop.on_bridge(True, True, operator.now)
     operator.run(1.0, vx=1.0, buttons=(4,))
-    operator.teleop.on_reset_required(False, operator.now)
+    operator.teleop.on_bridge(False, False, operator.now)
     assert operator.run(0.1, vx=1.0, buttons=(4,)).source == "none"
     operator.run(0.1, vx=0.0)
     assert operator.run(0.1, vx=1.0, buttons=(4,)).source == "joystick"

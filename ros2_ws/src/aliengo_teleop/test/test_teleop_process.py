@@ -102,7 +102,8 @@ class Robot:
         return response
 
     def report(self, reset_required: bool) -> None:
-        self._bridge.publish(BridgeState(reset_required=reset_required))
+        faults = ["estop"] if reset_required else []
+        self._bridge.publish(BridgeState(reset_required=reset_required, active_faults=faults))
 
     def _on_joy(self, message: Joy) -> None:
         self.last_joy = time.monotonic()
@@ -204,7 +205,7 @@ def test_the_estop_chord_stops_everything(robot):
     def stopped() -> bool:
         robot.hold(1.0, 4, 1, 6)
         robot.navigation.publish(type_of_navigation(robot, 0.5))
-        return robot.estops == [True] and robot.modes == ["damping"] and robot.speed() == 0.0
+        return any(robot.estops) and robot.modes == ["damping"] and robot.speed() == 0.0
 
     robot.spin_until(stopped, "the e-stop")
     robot.spin_until(lambda: robot.source == "estop", "the source")
@@ -215,7 +216,7 @@ def test_the_reset_chord_ends_an_estop(robot):
 
     def pressed() -> bool:
         robot.hold(0.0, 1, 6)
-        return robot.estops == [True]
+        return any(robot.estops)
 
     robot.spin_until(pressed, "the e-stop")
     robot.report(reset_required=True)
