@@ -27,7 +27,7 @@ from aliengo_policy.graph import (
     sim_graph,
 )
 from aliengo_policy.policy_file import prepare_policy
-from aliengo_policy.process_group import ProcessGroup
+from aliengo_policy.process_group import ProcessGroup, say
 from aliengo_policy.runtime import PolicyRuntime
 from aliengo_policy.scenario import (
     Segment,
@@ -168,7 +168,7 @@ def _add(parser: argparse.ArgumentParser, argument: Argument) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"bringup | {text}", file=sys.stderr, flush=True)
+    say(f"bringup | {text}")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class ProcessGroup:
     ) -> None:
         self._specs = specs
         self._namespace, self._log_level = namespace, log_level
-        self._write = write or _print_line
+        self._write = write or say
         self._width = max((len(spec.name) for spec in specs), default=0)
         self._children: list[_Child] = []
         # Not a Queue, whose put() must not be interrupted by a signal handler that puts, too.
@@ -160,8 +160,10 @@ class ProcessGroup:
         self._write(f"{child.spec.name:>{self._width}} | {text}")
 
 
-def _print_line(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def say(line: str) -> None:
+    """Write a line for people; that nobody reads any more (`| head`) must not end the supervision."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:

@@ -1,5 +1,6 @@
 """Processes end together, in order, and say why."""
 
+import io
 import os
 import signal
 import subprocess
@@ -86,6 +87,23 @@ def test_the_death_of_another_process_is_only_reported() -> None:
     until(lambda: "odometry | ended with 2" in lines)
     assert group.poll() is None
     group.stop()
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_end_the_supervision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    # More than a pipe holds: a process whose output is not taken would not get to its end.
+    talkative = script("policy", "print('x' * 200_000); raise SystemExit(3)", critical=True)
+    group = ProcessGroup([talkative])
+    group.start()
+    until(lambda: group.poll() is not None)
+    group.stop()
+    assert group.wait().code == 3
 
 
 def test_processes_stop_in_the_order_of_their_ranks() -> None:
