@@ -371,7 +371,8 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "kp": _per_joint(1.0, 300.0),
     "kd": _per_joint(0.0, 20.0),
     "torque_limits": _per_joint(1.0, robot.TORQUE_LIMITS),
-    "control_period_s": lambda name, value: _number(name, value, 0.002, 0.1),
+    # At most half of the time after which the bridge takes a silent commander for dead.
+    "control_period_s": lambda name, value: _number(name, value, 0.002, 0.05),
     "history_length": _parse_history,
     "observation_terms": _parse_terms,
     "command_ranges": _parse_ranges,

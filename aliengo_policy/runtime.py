@@ -184,9 +184,10 @@ class PolicyRuntime:
         probes = rng.normal(scale=3.0, size=shape).astype(np.float32)
         last = probes[:, start : start + ACTION_SIZE] / last_scale
         held = OUTPUT_NAMES[:2]
-        outputs = self._session.run(held, {INPUT_NAME: probes})
-        for name, value in zip(held, outputs, strict=True):
-            step = float(np.abs(scale * (value - last)).max())
+        # One by one, as on the robot: the file need not take several at once.
+        rows = [self._session.run(held, {INPUT_NAME: probe[None]}) for probe in probes]
+        for name, value in zip(held, zip(*rows, strict=True), strict=True):
+            step = float(np.abs(scale * (np.concatenate(value) - last)).max())
             if not step <= limit * (1.0 + _STEP_TOLERANCE):
                 raise ContractError(
                     f"step of {name} from the last action",
@@ -205,6 +206,8 @@ def _load_model(path: Path) -> onnx.ModelProto:
         raise ContractError(
             "file", "an ONNX policy", f"{path}, which is no ONNX file ({error})"
         ) from None
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:  # e.g. weights beside it
+        raise ContractError("file", "an ONNX policy in one file", f"{path}: {error}") from None
     return model
 
 

@@ -85,6 +85,10 @@ def test_a_missing_field_is_named(name: str) -> None:
             r"default_joint_positions\[2\] \(FL_calf_joint\)",
         ),
         ({"action_clip": 0.0}, "action_clip: expected a number above 0"),
+        (
+            {"control_period_s": 0.1},
+            "control_period_s: expected a number in \\[0.002, 0.05\\], found 0.1",
+        ),
         ({"control_period_s": True}, "control_period_s: expected a finite number, found True"),
         ({"history_length": 4}, "history_length: expected 1, found 4"),
         ({"observation_terms": []}, "observation_terms: expected a list"),

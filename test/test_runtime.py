@@ -176,6 +176,15 @@ def test_a_file_that_keeps_its_limit_is_accepted(tmp_path: Path) -> None:
     assert PolicyRuntime(path).contract.max_target_step == 0.34
 
 
+def test_a_file_that_takes_one_observation_at_a_time_is_tried_one_by_one(tmp_path: Path) -> None:
+    path = write_linear_policy(tmp_path / "p.onnx", holding(), contract=limited())
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, path)
+    assert PolicyRuntime(path).contract.max_target_step == 0.34
+
+
 @pytest.mark.parametrize("culprit", ["action", "base_action"])
 def test_a_file_that_breaks_its_own_limit_is_refused(tmp_path: Path, culprit: str) -> None:
     loose = holding()
@@ -247,6 +256,16 @@ def test_a_missing_file_names_what_is_there(tmp_path: Path) -> None:
         ContractError, match=r"no file .*bsae.onnx; its folder holds \['base.onnx'\]"
     ):
         PolicyRuntime(tmp_path / "bsae.onnx")
+
+
+def test_a_file_whose_weights_were_left_behind_is_refused(tmp_path: Path) -> None:
+    path = write_linear_policy(tmp_path / "p.onnx")
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="p.data", size_threshold=0
+    )
+    (tmp_path / "p.data").unlink()
+    with pytest.raises(ContractError, match=r"an ONNX policy in one file, found .*p\.onnx"):
+        PolicyRuntime(path)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
