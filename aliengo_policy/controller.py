@@ -22,7 +22,8 @@ from aliengo_policy.observation import RobotState
 from aliengo_policy.runtime import PolicyFaultError, PolicyOutput, PolicyRuntime
 
 HELD_UP_S = 0.075
-"""Without states the controller is asked to watch every 50 ms; a longer gap is its own sleep [s]."""
+"""Without states the controller is asked to watch every 50 ms, or a little later where the node is
+busy; after a longer gap it has probably slept itself [s]. Where it has not, that costs one watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ class Controller:
         limits: bounds on the velocity command.
         settings: gains, speeds, guards.
 
-    ``bridge_fault`` and ``bridge_withholds`` are what the bridge reports: the fault that it has
-    latched, or an empty string, and whether it withholds the commands from the robot.
+    What the bridge reports: ``bridge_fault``, the fault that it has latched, or an empty string;
+    ``bridge_obstacle``, why it would not drive the robot now, or an empty string; and
+    ``bridge_withholds``, whether it withholds the commands from the robot.
 
     Raises:
         ValueError: when ``policy`` is not among ``policies``.
@@ -91,6 +93,7 @@ class Controller:
         self.reason = "start"
         self.command = VelocityCommand(self.limits)
         self.bridge_fault = ""
+        self.bridge_obstacle = ""
         self.bridge_withholds = False
         self.last_output: PolicyOutput | None = None
         self._goal: Mode | None = None
@@ -132,9 +135,9 @@ class Controller:
 
     def request(self, target: Mode, now_s: float) -> Answer:
         """Ask for a mode. DAMPING is always granted; walking ends by stopping first."""
+        if target is self.mode and self._phase.stopping:
+            return Answer(False, f"{target.value} refused: the walk ends ({self.reason})")
         if target is self.mode and self._goal is None:
-            if self._phase.stopping:
-                return Answer(False, f"{target.value} refused: the walk ends ({self.reason})")
             return Answer(True, f"already in {target.value}")
         transition = find_transition(self.mode, target)
         if isinstance(transition, str):
@@ -161,6 +164,7 @@ class Controller:
             state_age_s=now_s - self._state_s,
             command=self.command,
             bridge_fault=self.bridge_fault,
+            bridge_obstacle=self.bridge_obstacle,
             withheld=self.settings.shadow and self.bridge_withholds,
             time_to_stand_s=left,
             settings=self.settings,
@@ -197,6 +201,7 @@ class Controller:
             command = self._behave(now_s, elapsed)
         except PolicyFaultError as fault:
             # Without an action there is no gait to finish: fold from wherever the legs are.
+            self._goal = None
             self._enter(Mode.SIT_DOWN, now_s, str(fault))
             command = self._behave(now_s, elapsed)
         self._last = command

@@ -63,6 +63,7 @@ class Situation:
         state_age_s: its age; infinite if there was none.
         command: the velocity command.
         bridge_fault: the fault that the bridge has latched, or an empty string.
+        bridge_obstacle: why the bridge would not drive the robot now, or an empty string.
         withheld: the commands go nowhere, so the robot is not expected to follow them.
         time_to_stand_s: time left of the motion under way.
         settings: the limits.
@@ -73,6 +74,7 @@ class Situation:
     state_age_s: float
     command: VelocityCommand
     bridge_fault: str
+    bridge_obstacle: str
     withheld: bool
     time_to_stand_s: float
     settings: ControllerSettings
@@ -97,6 +99,11 @@ def _state_finite(situation: Situation) -> str:
 
 def _bridge_ready(situation: Situation) -> str:
     return f"bridge fault: {situation.bridge_fault}" if situation.bridge_fault else ""
+
+
+def _bridge_free(situation: Situation) -> str:
+    obstacle = situation.bridge_obstacle
+    return f"the bridge would not drive the robot: {obstacle}" if obstacle else ""
 
 
 def _not_fallen(situation: Situation) -> str:
@@ -156,6 +163,7 @@ GUARDS: dict[str, Callable[[Situation], str]] = {
     "state_fresh": _state_fresh,
     "state_finite": _state_finite,
     "bridge_ready": _bridge_ready,
+    "bridge_free": _bridge_free,
     "not_fallen": _not_fallen,
     "upright": _upright,
     "still": _still,

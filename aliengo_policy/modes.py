@@ -32,7 +32,9 @@ _READY = ("state_fresh", "state_finite", "bridge_ready", "upright")
 
 REQUESTS: tuple[Transition, ...] = (
     Transition(frozenset(Mode), Mode.DAMPING),
-    Transition(frozenset({Mode.DAMPING, Mode.SIT_DOWN}), Mode.STAND_UP, (*_READY, "still")),
+    Transition(
+        frozenset({Mode.DAMPING, Mode.SIT_DOWN}), Mode.STAND_UP, (*_READY, "bridge_free", "still")
+    ),
     Transition(
         frozenset({Mode.STAND}),
         Mode.WALK,

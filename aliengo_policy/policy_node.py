@@ -75,16 +75,18 @@ class PolicyNode(StreamNode):
         folder = Path(values["models_dir"] or shared_folder("models")).expanduser()
         selected = resolve_policy(values["policy"], folder)
         policies = load_policies(selected, selected.parent, self.get_logger().warning)
-        self._controller = Controller(
-            policies,
-            selected.stem,
-            make_limits(values),
-            make_settings(values),
-        )
+        settings = make_settings(values)
+        self._controller = Controller(policies, selected.stem, make_limits(values), settings)
         try:
             self._pacer = StepPacer(self._controller.runtime.contract.control_period_s)
         except ValueError as error:
             raise ValueError(f"policy {selected.stem}: {error}") from None
+        period_s = self._controller.runtime.contract.control_period_s
+        if settings.state_timeout_s < 2.0 * period_s:  # its age is counted from step to step
+            raise ValueError(
+                f"parameter state_timeout_s is {settings.state_timeout_s:g}; policy {selected.stem} "
+                f"with its control period of {period_s:g} s needs at least {2.0 * period_s:g}"
+            )
         self._stamped: bool = values["use_stamped"]
         self._source = "cmd_vel"
         self._step = 0
@@ -232,6 +234,7 @@ class PolicyNode(StreamNode):
     def _on_bridge_state(self, message: BridgeState) -> None:
         fault = f"{message.fault} ({message.fault_detail})" if message.fault else ""
         self._controller.bridge_fault = fault
+        self._controller.bridge_obstacle = _obstacle(message)
         self._controller.bridge_withholds = message.shadow
 
     def _on_source(self, message: CommandSource) -> None:
@@ -329,6 +332,15 @@ class PolicyNode(StreamNode):
         array_message = DiagnosticArray(status=[status])
         array_message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics_out.publish(array_message)
+
+
+def _obstacle(message: BridgeState) -> str:
+    """Say why the bridge would not follow a command to stand up, other than by a latched fault."""
+    if message.state in ("waiting", "checking"):
+        return str(message.fault_detail) or f"it is {message.state}"
+    if message.state == "idle":
+        return ", ".join(message.active_faults)
+    return ""
 
 
 def main() -> None:

@@ -237,6 +237,19 @@ def test_a_controller_that_slept_judges_a_fall_at_once(tmp_path: Path) -> None:
     assert "bridge fault: tilt" in rig.controller.reason
 
 
+def test_a_robot_that_the_bridge_would_not_drive_does_not_begin_to_stand_up(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path)
+    rig.controller.bridge_obstacle = "motor_hot"
+    rig.step()
+    refusal = "stand_up refused: the bridge would not drive the robot: motor_hot"
+    assert rig.request(Mode.STAND_UP) == refusal
+    rig.controller.bridge_obstacle = ""
+    rig.stand()
+    rig.controller.bridge_obstacle = "motor_hot"  # what was begun is the bridge's to end
+    rig.step()
+    assert rig.controller.mode is Mode.STAND
+
+
 def test_a_robot_that_was_damped_stays_damped_when_the_cause_is_gone(tmp_path: Path) -> None:
     rig = make_rig(tmp_path).stand()
     rig.controller.bridge_fault = "estop"

@@ -14,6 +14,10 @@ from aliengo_policy.runtime import PolicyFaultError, PolicyRuntime
 from aliengo_policy.testing import write_linear_policy
 
 
+def fail(*_: object) -> NoReturn:
+    raise PolicyFaultError("broken")
+
+
 def test_a_silent_commander_means_zero_then_stand(tmp_path: Path) -> None:
     rig = make_rig(tmp_path)
     rig.velocity = (0.5, 0.0, 0.0)
@@ -58,13 +62,28 @@ def test_a_walk_that_ends_by_itself_cannot_be_taken_up_again(tmp_path: Path) -> 
     rig.run_until(Mode.STAND, 3.0)
 
 
+def test_a_walk_that_was_asked_to_end_says_so_when_asked_to_walk_on(tmp_path: Path) -> None:
+    rig = make_rig(tmp_path).walk()
+    assert rig.request(Mode.SIT_DOWN) == ""
+    assert rig.request(Mode.WALK) == "walk refused: the walk ends (requested sit_down)"
+    rig.run_until(Mode.SIT_DOWN, 3.0)
+
+
+def test_a_fault_of_the_policy_forgets_what_was_to_come_after_the_walk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make_rig(tmp_path).walk()
+    assert rig.request(Mode.STAND) == ""
+    monkeypatch.setattr(PolicyRuntime, "step", fail)
+    rig.step()
+    assert rig.controller.mode is Mode.SIT_DOWN
+    assert rig.request(Mode.SIT_DOWN) == ""  # already in it; STAND is no longer awaited
+
+
 @pytest.mark.parametrize("ending", ["stand", "fault"])
 def test_the_torque_does_not_jump_when_a_walk_ends(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> NoReturn:
-        raise PolicyFaultError("broken")
-
     rig = make_rig(tmp_path).walk()
     rig.follows = False
     # Under load: every joint hangs 0.2 rad off its target.

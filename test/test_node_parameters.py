@@ -22,6 +22,7 @@ DEADLINE_S = 60.0
         ("policy_node", "max_vel:=fast", "max_vel"),
         ("policy_node", "max_vell:=1.0", "unknown parameter max_vell; known are: "),
         ("policy_node", "policy:=absent", "absent.onnx"),
+        ("policy_node", "state_timeout_s:=0.03", "control period of 0.02 s needs at least 0.04"),
         ("odometry_node", "decimation:=0", "decimation"),
         ("odometry_node", "decimation:=often", "decimation"),
         ("odometry_node", "contact_force:=[25.0]", "allowed: 2 numbers from 0 to 500"),

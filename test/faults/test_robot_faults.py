@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,24 @@ def test_a_hot_motor_makes_the_robot_sit_down(graph: RobotGraph) -> None:
     graph.wait_until_lying()
     assert max(np.abs(t.speeds).max() for t in graph.truths if t.height_m > 0.15) < 4.0
     assert "motor_hot" in graph.trigger("bridge/reset_fault").message
+
+
+def test_a_robot_with_a_hot_motor_is_not_stood_up_and_says_why(
+    make_graph: Callable[..., RobotGraph], standing_policy: Path
+) -> None:
+    fault = {"fault.hot_motor": "RL_calf_joint", "fault.hot_temperature": 90.0}
+    graph = make_graph(policy=standing_policy, sim=fault)
+    graph.wait_for_bridge("idle")
+    wait_for(lambda: "motor_hot" in graph.bridge.active_faults, "the hot motor")
+
+    def refused() -> bool:
+        answer = graph.trigger("policy/stand_up")
+        if answer.success:  # the policy has heard of the robot, but not of the bridge yet
+            graph.trigger("policy/damping")
+        return "the bridge would not drive the robot: motor_hot" in answer.message
+
+    wait_for(refused, "a refusal with the reason")
+    assert not graph.truth.standing
 
 
 def test_a_lost_motor_gives_damping(graph: RobotGraph) -> None:
