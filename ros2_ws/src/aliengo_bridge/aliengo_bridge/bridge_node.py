@@ -80,6 +80,7 @@ class BridgeNode(Node):
         self._stopping = False
         self._commanders = CommanderWatch()
         self._conflict = ""
+        self._crowded_until = float("-inf")
         self._published: Status | None = None
         self._last_fault = ""
         self._watched = 0
@@ -135,9 +136,12 @@ class BridgeNode(Node):
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
             return
         identity = commander_in(data) or bytes((info.get("publisher_gid") or {}).get("data", b""))
-        conflict = self._commanders.hear(identity, time.monotonic())
+        now = time.monotonic()
+        conflict = self._commanders.hear(identity, now)
         if not identity:  # nor does ROS 2 before Kilted tell who it is: trust the graph instead
             conflict = self.count_publishers("low_cmd") > 1
+            if conflict:
+                self._crowded_until = now + CommanderWatch.ALIVE_S
         if conflict:
             self._set_conflict(True)
             return
@@ -232,7 +236,8 @@ class BridgeNode(Node):
             return
         self._watched += 1
         if self._conflict:
-            self._set_conflict(self._commanders.conflict(time.monotonic()))
+            now = time.monotonic()
+            self._set_conflict(self._commanders.conflict(now) or now < self._crowded_until)
         status = snapshot.believed(time.monotonic())
         if status != self._published or self._watched % 5 == 0:
             self._announce(status)

@@ -22,6 +22,7 @@ from aliengo_description import robot
 __all__ = [
     "Problem",
     "command_problem",
+    "held_joints",
     "is_passive",
     "mechanical_power",
     "passive_joints",
@@ -140,10 +141,16 @@ def command_problem(command: LowCommand, limits: SafetyLimits) -> Problem | None
     return _far_outside(command, limits)
 
 
+def held_joints(command: LowCommand) -> np.ndarray:
+    """Return for each joint whether the command has a position for it (12,)."""
+    position = command.q[_JOINTS] < np.float32(POSITION_STOP)
+    return ~passive_joints(command) & (command.kp[_JOINTS] > 0.0) & position
+
+
 def _far_outside(command: LowCommand, limits: SafetyLimits) -> Problem | None:
     driven = ~passive_joints(command)
     q = command.q[_JOINTS]
-    held = driven & (command.kp[_JOINTS] > 0.0) & (q < np.float32(POSITION_STOP))
+    held = held_joints(command)
     beyond = np.maximum(robot.SAFE_JOINT_LOWER - q, q - robot.SAFE_JOINT_UPPER)
     if (held & (beyond > limits.far_outside_rad)).any():
         index = int(np.argmax(np.where(held, beyond, -np.inf)))

@@ -20,7 +20,7 @@ from enum import Enum
 import numpy as np
 
 from aliengo_bridge.ages import StallAwareAge
-from aliengo_bridge.checks import Problem, command_problem, is_passive, state_problems
+from aliengo_bridge.checks import Problem, command_problem, held_joints, is_passive, state_problems
 from aliengo_bridge.faults import FAULTS, Fault, Reaction
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
@@ -280,7 +280,7 @@ class Supervisor:
             return self._blockers[0][1]
         measured = state.q[_JOINTS]
         reach = np.clip(measured, robot.SAFE_JOINT_LOWER, robot.SAFE_JOINT_UPPER)
-        error = np.where(command.kp[_JOINTS] > 0.0, np.abs(command.q[_JOINTS] - reach), 0.0)
+        error = np.where(held_joints(command), np.abs(command.q[_JOINTS] - reach), 0.0)
         if error.max() > self._limits.engage_error_rad:
             index = int(np.argmax(error))
             return (

@@ -180,6 +180,16 @@ def test_a_position_loop_that_is_off_stays_off() -> None:
     assert (sent.q[3], sent.kp[3], sent.tau[3]) == (POSITION_STOP, 0.0, 4.0)
 
 
+def test_a_commander_may_start_with_a_position_loop_that_is_off() -> None:
+    bench = Bench()
+    bench.run(1.0)
+    command = bench.hold_command()
+    command.q[3], command.kp[3], command.tau[3] = POSITION_STOP, 60.0, 4.0
+    decision = bench.run(0.02, command)
+    assert decision.status.mode is Mode.ACTIVE
+    assert (decision.command.kp[3], decision.command.tau[3]) == (0.0, 4.0)
+
+
 def test_a_commander_who_starts_far_from_the_robot_is_refused() -> None:
     bench = Bench()
     bench.run(1.0)
