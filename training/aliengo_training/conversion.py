@@ -98,6 +98,7 @@ def _own(path: Path, content: Mapping[str, Any], task: Optional[str]) -> Policy:
         kind="base",
         command_ranges=ranges,
         training=training,
+        control_period_s=config.task.simulation.control_period_s,
         max_target_step=config.task.max_target_step or None,
     )
     actor = _weights(state, "actor", activation)

@@ -73,6 +73,7 @@ def test_errors_end_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture
     for arguments, message in (
         (["--policy", str(tmp_path / "none.onnx")], "none.onnx does not exist"),
         (["--rollouts", "0"], "--rollouts is 0"),
+        (["--rl_device", "cuda:0"], "--rl_device cuda:0: --sim mujoco runs on the CPU"),
     ):
         with pytest.raises(SystemExit) as ending:
             evaluate.main([*arguments, "--out", str(tmp_path)])

@@ -96,6 +96,16 @@ def test_a_run_without_a_limit_on_its_steps_is_exported_without_one(tmp_path: Pa
     assert contract(path.with_suffix(".onnx"))["max_target_step"] is None
 
 
+def test_the_control_period_of_training_is_that_of_the_file(tmp_path: Path) -> None:
+    config = experiment("aliengo_amp")
+    model = ActorCritic(45, 60, 12, config.network.hidden, config.network.activation)
+    faster = dataclasses.replace(config.task.simulation, decimation=2)
+    path = own_run(tmp_path / "run9", "aliengo_amp", model, simulation=faster)
+    main(["--checkpoint", str(path)])
+    data = contract(path.with_suffix(".onnx"))
+    assert data["control_period_s"] == faster.control_period_s == 0.01
+
+
 def test_own_residual_by_run_acts_as_the_training_model(tmp_path: Path) -> None:
     model = residual_model()
     own_run(tmp_path / "aliengo_residual" / "fast", "aliengo_residual", model)

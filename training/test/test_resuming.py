@@ -12,8 +12,10 @@ import torch
 
 from aliengo_training.checkpoints import CheckpointError, load_checkpoint
 from aliengo_training.cli import train
+from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.logs import earlier_stages, write_params
+from aliengo_training.learning.optimizer import FlatAdam
 from aliengo_training.motion.files import write_motion
 from aliengo_training.motion.testing import wavy_clip
 from aliengo_training.recipes import RECIPES
@@ -62,6 +64,47 @@ def test_resuming_alone_continues_with_the_same_parameters_and_keeps_the_earlier
     assert stages[0]["command"] == [*common, *first]
     assert not any("earlier_stages" in stage for stage in stages)
     assert (folder / "model_3.pt").is_file()
+
+
+def test_an_earlier_checkpoint_is_not_continued_beside_later_ones(
+    common: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(*common, *SMALL, "--cfg.save_interval", "1", *last(2))
+    with pytest.raises(CheckpointError, match=r"has checkpoints after 1: \[2\]; go on from there"):
+        run(*common, "--resume", "--checkpoint", "1", *last(3))
+    other = ["--load_run", folder.name, "--output_name", "other"]
+    assert (
+        run(*common, "--resume", "--checkpoint", "1", *other, *last(3)) / "model_3.pt"
+    ).is_file()
+    assert "nothing is left to train" not in capsys.readouterr().err
+    run(*common, "--resume", *last(2))
+    assert "nothing is left to train: --cfg.max_iterations is 2" in capsys.readouterr().err
+
+
+def test_how_adam_steps_stays_with_the_device_and_not_with_the_checkpoint() -> None:
+    def adam() -> FlatAdam:
+        parameter = torch.nn.Parameter(torch.ones(3))
+        return FlatAdam([{"params": [parameter]}], 1e-3, torch.device("cpu"), 1.0)
+
+    first, second = adam(), adam()
+    first.gradient.fill_(1.0)
+    first.step()
+    state = first.state_dict()
+    for group in state["adam"]["param_groups"]:
+        group.update(capturable=True, fused=True, foreach=None)  # as on a GPU
+    second.load_state_dict(state)
+    for optimizer in (first, second):
+        optimizer.gradient.fill_(1.0)
+        optimizer.step()
+    moved = [1.0 - optimizer.parameters[0].detach() for optimizer in (first, second)]
+    torch.testing.assert_close(moved[0], 2.0 * moved[1], rtol=1e-3, atol=0.0)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_the_clock_ends_a_recipe_before_the_number_of_iterations(name: str) -> None:
+    policy = OnnxPolicy(Path(__file__).resolve().parents[2] / "models" / f"{name}.onnx")
+    trained = policy.metadata["training"]["iteration"]
+    assert trained < experiment(RECIPES[name].task).max_iterations / 2
 
 
 @pytest.mark.parametrize("task", sorted(EXPERIMENTS))

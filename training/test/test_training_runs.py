@@ -306,6 +306,14 @@ def test_only_the_backend_with_a_stream_of_its_own_is_capturable() -> None:
             ["--sim", "mujoco", "--rl_device", "cpu", "--task", "aliengo_finetune"],
             "give --base_checkpoint",
         ),
+        (
+            ["--sim", "mujoco", "--rl_device", "cpu", "--load_run", "walk"],
+            "--load_run and --checkpoint continue a run: give --resume with them",
+        ),
+        (
+            ["--sim", "mujoco", "--rl_device", "cpu", "--base_checkpoint", "base.onnx"],
+            "--base_checkpoint: aliengo_amp starts from no base",
+        ),
     ],
 )
 def test_bad_input_ends_with_a_message(command: List[str], message: str, tmp_path: Path) -> None:

@@ -81,6 +81,10 @@ def run(args: EvaluateArgs) -> Tuple[Path, List[Evaluation]]:
     """
     if args.rollouts < 1:
         raise ValueError(f"--rollouts is {args.rollouts}, expected at least 1")
+    if args.sim == "mujoco" and not args.rl_device.startswith("cpu"):
+        raise ValueError(
+            f"--rl_device {args.rl_device}: --sim mujoco runs on the CPU; for a GPU --sim mujoco_warp"
+        )
     config = dataclasses.replace(args.cfg, seconds=args.seconds)
     clips = _clips(args)
     commands: Sequence[Command] = parse_commands(args.commands)

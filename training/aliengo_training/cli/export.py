@@ -54,6 +54,8 @@ def run(args: ExportArgs) -> Tuple[Path, str]:
 def _source(args: ExportArgs) -> Path:
     """Return the checkpoint's path."""
     if args.load_run is None:
+        if args.checkpoint == ExportArgs.checkpoint:
+            raise CheckpointError("give --checkpoint FILE.pt, or --load_run RUN")
         return Path(args.checkpoint)
     try:
         iteration = int(args.checkpoint)

@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import tyro
 
 from aliengo_training.checkpoints import find_checkpoint, iterations
 from aliengo_training.learning.build import find_motions
 from aliengo_training.learning.run_metrics import seconds_trained
-from aliengo_training.programs import command
+from aliengo_training.programs import command, interrupt_on_sigterm, split_passed_on
 from aliengo_training.recipes import RECIPES, Recipe
 
 _PROGRESS = "reproduced.json"
@@ -183,18 +183,13 @@ def _step(args: ReproduceArgs, program: str, arguments: Sequence[str]) -> None:
         raise StepError(f"{program}.py ended with exit code {code}")
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Entry point of `reproduce.py`; errors end with a message and exit code 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    cut = given.index("--") if "--" in given else len(given)
-    args = tyro.cli(ReproduceArgs, args=given[:cut], use_underscores=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    own, passed_on = split_passed_on(arguments)
+    args = tyro.cli(ReproduceArgs, args=own, use_underscores=True)
+    interrupt_on_sigterm()
     try:
-        file = run(args, given[cut + 1 :])
+        file = run(args, passed_on)
     except KeyboardInterrupt:
         print(
             "reproduce.py: stopped; start again with the same arguments to go on", file=sys.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from aliengo_training.evaluation.policy import as_policy_file
 from aliengo_training.evaluation.report import GAIT_COMMAND, write_csv
 from aliengo_training.evaluation.rollouts import RolloutConfig
 from aliengo_training.export import export_policy
+from aliengo_training.programs import interrupt_on_sigterm, split_passed_on
 from aliengo_training.sweep.plots import plot_sweep
 from aliengo_training.sweep.points import Curve, Point, expand
 from aliengo_training.sweep.tradeoff import find_knees, point_figures, training_figures
@@ -231,18 +231,13 @@ def _text(value: Optional[float]) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Entry point of `sweep.py`; user errors end with a message and exit code 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    cut = given.index("--") if "--" in given else len(given)
-    args = tyro.cli(SweepArgs, args=given[:cut], use_underscores=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    own, passed_on = split_passed_on(arguments)
+    args = tyro.cli(SweepArgs, args=own, use_underscores=True)
+    interrupt_on_sigterm()
     try:
-        run(args, given[cut + 1 :])
+        run(args, passed_on)
     except (ValueError, PointError, OSError) as error:
         print(f"sweep.py: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -26,6 +26,7 @@ from aliengo_training.learning.distributed import device_of, join_world, seed_ev
 from aliengo_training.learning.finite import NonFiniteError
 from aliengo_training.learning.logs import MetricsLog, Progress, earlier_stages, write_params
 from aliengo_training.learning.memory import fitting_num_envs, free_gpu_bytes
+from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 
@@ -87,6 +88,8 @@ def parse(arguments: Sequence[str]) -> TrainArgs:
     if args.resume:
         source = run_folder(args.log_root, args.task, args.load_run or args.output_name)
         args = _read(arguments, TrainArgs(task=task, cfg=_config_of(source, args)))
+    if args.cfg.num_envs < 1:
+        raise ValueError(f"--cfg.num_envs is {args.cfg.num_envs}, expected at least 1")
     if args.num_envs is None:
         names = {argument.split("=", 1)[0].replace("-", "_") for argument in arguments}
         chosen = "__cfg.num_envs" in names
@@ -163,6 +166,10 @@ def _check(args: TrainArgs) -> None:
         raise ValueError(
             f"--rl_device {args.rl_device}: torch finds no CUDA device; without a GPU use --sim mujoco --rl_device cpu"
         )
+    if not args.resume and (args.load_run is not None or args.checkpoint >= 0):
+        raise ValueError("--load_run and --checkpoint continue a run: give --resume with them")
+    if args.base_checkpoint is not None and args.cfg.kind == "base":
+        raise ValueError(f"--base_checkpoint: {args.task} starts from no base")
     needs_motion = args.cfg.amp.style_weight > 0.0
     if needs_motion and args.motion_files is None:
         raise ValueError(
@@ -183,7 +190,15 @@ def _resume_point(args: TrainArgs, folder: Path) -> Optional[Path]:
             f"{folder} already holds another run than {source}, which --load_run continues; choose "
             f"another --output_name, or leave out --load_run to continue what {folder} holds"
         )
-    return find_checkpoint(source, args.checkpoint)
+    chosen = find_checkpoint(source, args.checkpoint)
+    later = [n for n in iterations(source) if n > args.checkpoint >= 0]
+    if later and source.resolve() == folder.resolve():
+        # They would go on counting as the run's last, with the parameters of what begins now.
+        raise CheckpointError(
+            f"{folder} has checkpoints after {args.checkpoint}: {later}; go on from there in a new "
+            f"folder, --load_run {source.name} --output_name NEW, or remove them"
+        )
+    return chosen
 
 
 def _open_log(
@@ -199,6 +214,16 @@ def _open_log(
     if args.cfg.kind == "residual":
         plot_schedules(args.cfg.residual, folder)
     return MetricsLog(folder, resume=args.resume)
+
+
+def _continue(runner: OnPolicyRunner, checkpoint: Path) -> List[Dict[str, Any]]:
+    """Load what a run goes on from, and return its earlier stages."""
+    runner.load(checkpoint)
+    print(f"resumed from {checkpoint} at iteration {runner.iteration}")
+    last = runner.config.max_iterations
+    if runner.iteration >= last:
+        print(f"nothing is left to train: --cfg.max_iterations is {last}", file=sys.stderr)
+    return earlier_stages(checkpoint.parent, runner.iteration)
 
 
 def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
@@ -227,11 +252,7 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
         args.capture,
         resumes=resume_from is not None,
     )
-    earlier: List[Dict[str, Any]] = []
-    if resume_from is not None:
-        runner.load(resume_from)
-        earlier = earlier_stages(resume_from.parent, runner.iteration)
-        print(f"resumed from {resume_from} at iteration {runner.iteration}")
+    earlier = [] if resume_from is None else _continue(runner, resume_from)
     stop = StopRequest(args.max_minutes)
     extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
     log = _open_log(args, folder, command, extra, earlier) if world.is_main else None

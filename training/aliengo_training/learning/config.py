@@ -19,7 +19,7 @@ class NetworkConfig:
     Attributes:
         hidden: Hidden widths of both.
         activation: Of the hidden layers.
-        initial_std: Of the action noise, in action units.
+        initial_std: Of the action noise of aliengo_amp, in action units.
     """
 
     hidden: Tuple[int, ...] = (512, 256, 128)
@@ -37,11 +37,11 @@ class ExperimentConfig:
         ppo: Policy optimisation.
         amp: Motion prior; unused where `amp.style_weight` is 0.
         style: Reference motion.
-        residual: Residual learning; used by aliengo_residual.
+        residual: Residual learning; used by aliengo_residual. Fine-tuning takes its `initial_std`.
         kind: What the exported policy is: base, residual or finetune.
         reward_scale: Factor on the total reward, so that returns are of order 10.
         num_envs: Environments per process.
-        max_iterations: End of the run.
+        max_iterations: End of the run, if no clock ends it before; of all its stages together.
         save_interval: Iterations between checkpoints.
         seed: Of everything random.
     """
@@ -55,6 +55,6 @@ class ExperimentConfig:
     kind: str = "base"
     reward_scale: float = 0.05
     num_envs: int = 16384
-    max_iterations: int = 3000
+    max_iterations: int = 20_000
     save_interval: int = 200
     seed: int = 1

@@ -7,6 +7,8 @@ from typing import Any, Dict, List
 import torch
 from torch import nn
 
+_OF_DEVICE = ("capturable", "fused", "foreach")
+
 
 class FlatAdam:
     """Adam whose gradients are views of one tensor and whose learning rate is a tensor.
@@ -58,7 +60,14 @@ class FlatAdam:
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Restore what `state_dict` gave; the learning rate stays the same tensor."""
-        self._adam.load_state_dict(state["adam"])
+        saved = dict(state["adam"])
+        own = self._adam.state_dict()["param_groups"]
+        if len(saved["param_groups"]) == len(own):  # else Adam says what does not fit
+            # How it steps belongs to the device and not to the run: one begun on a CPU goes on on a GPU.
+            device = [{name: group[name] for name in _OF_DEVICE} for group in own]
+            groups = zip(saved["param_groups"], device)
+            saved["param_groups"] = [{**group, **ours} for group, ours in groups]
+        self._adam.load_state_dict(saved)
         self.learning_rate.fill_(float(state["learning_rate"]))
         for group in self._adam.param_groups:
             group["lr"] = self.learning_rate
