@@ -93,8 +93,25 @@ def checkpoint(folder: Path, limit: Optional[float]) -> Path:
     folder.mkdir()
     task = {} if limit is None else {"max_target_step": limit}
     (folder / "params.json").write_text(json.dumps({"config": {"task": task}}))
-    save_checkpoint(folder / "model_3.pt", {"model": {"log_std": torch.zeros(12)}})
+    content = {"kind": "base", "model": {"log_std": torch.zeros(12)}}
+    save_checkpoint(folder / "model_3.pt", content)
     return folder / "model_3.pt"
+
+
+def test_a_checkpoint_that_is_no_base_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model_3.pt"
+    save_checkpoint(path, {"kind": "residual", "model": {"log_std": torch.zeros(12)}})
+    with pytest.raises(CheckpointError, match="is of a run of kind residual, expected base"):
+        load_base_weights(path, "elu", 0.0)
+
+
+def test_a_checkpoint_with_another_activation_is_refused(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "run", None)
+    params = {"config": {"task": {}, "network": {"activation": "tanh"}}}
+    (path.parent / "params.json").write_text(json.dumps(params))
+    with pytest.raises(CheckpointError, match="its activation is tanh, the run's is elu"):
+        load_base_weights(path, "elu", 0.0)
+    assert load_base_weights(path, "tanh", 0.0)
 
 
 @pytest.mark.parametrize("limit", [None, 0.25])

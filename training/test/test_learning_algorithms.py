@@ -112,6 +112,16 @@ def _ppo(config: PpoConfig, envs: int = 64) -> tuple[ActorCritic, RolloutStorage
     return model, storage, Ppo(model, storage, config, World(), CPU)
 
 
+def test_noise_at_its_bound_can_grow_again() -> None:
+    model, storage, ppo = _ppo(PpoConfig(rollout_steps=4, epochs=4, minibatches=2, entropy=1.0))
+    with torch.no_grad():
+        model.log_std.fill_(-8.0)
+    for _ in range(3):
+        _fill(model, storage)
+        ppo.update(torch.zeros(storage.num_envs))
+    assert (model.log_std > model.minimum_log_std).all()
+
+
 def _fill(model: ActorCritic, storage: RolloutStorage) -> None:
     """One rollout in which a larger first action pays more."""
     with torch.no_grad():

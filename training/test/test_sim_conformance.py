@@ -236,6 +236,22 @@ def test_push_changes_the_velocity_at_once(sim: Simulator) -> None:
     assert float(sim.base_position_w[NOMINAL, 1] - position) > 0.005
 
 
+def test_a_robot_whose_physics_diverged_can_be_told_and_comes_back_by_a_reset(
+    sim: Simulator,
+) -> None:
+    stand(sim, 0.1)
+    kick = torch.zeros(COUNT, 3, device=sim.device)
+    kick[NOMINAL, 0] = 1e30
+    sim.push(kick)
+    sim.step(state(sim, 1.0).joint_positions)
+    speeds = sim.base_linear_velocity_w
+    beyond = ~torch.isfinite(speeds).all(-1) | (speeds.abs().amax(-1) > 1e6)
+    assert torch.nonzero(beyond).flatten().tolist() == [NOMINAL]
+    sim.reset(everywhere(sim), state(sim, 0.5))
+    sim.step(state(sim, 1.0).joint_positions)
+    assert torch.isfinite(sim.base_linear_velocity_w).all()
+
+
 def test_slippery_feet_slide_further(sim: Simulator) -> None:
     stand(sim, 1.0)
     start = sim.base_position_w[:, 0].clone()

@@ -64,6 +64,15 @@ def test_standing_at_the_default_pose_survives_and_sees_gravity_downwards() -> N
     assert task.simulator.foot_forces.sum(-1).numpy() == pytest.approx(weight, rel=0.05)
 
 
+def test_a_latency_beyond_a_control_period_is_refused() -> None:
+    randomization = RandomizationConfig(action_delay_s=(0.0, 0.04))
+    with pytest.raises(
+        ValueError, match=r"is up to 0\.04, allowed is up to the control period, 0\.02"
+    ):
+        make_task(randomization=randomization)
+    make_task(randomization=dataclasses.replace(randomization, enabled=False))
+
+
 def test_actions_become_targets_around_the_default_pose() -> None:
     task = make_task(max_target_step=0.0)
     task.begin_step(torch.full((4, 12), 2.0))

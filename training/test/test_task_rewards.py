@@ -122,7 +122,7 @@ CASES: Dict[str, Tuple[Dict[str, Any], float]] = {
     "roll_pitch_rate": ({"angular_velocity_b": row(1.0, -2.0, 5.0)}, -5.0),
     "tilt": ({"gravity_b": row(0.6, 0.0, -0.8)}, -0.36),
     "carried_foot": ({"foot_contact": ON_GROUND}, -1.0),
-    "bearing_feet": ({"foot_contact": torch.tensor([[True, True, False, True]])}, 2.0 / 3.0),
+    "bearing_feet": ({"foot_contact": torch.tensor([[True, True, False, True]])}, 0.75),
     "termination": ({"fallen": torch.tensor([True])}, -1.0),
 }
 
@@ -155,6 +155,17 @@ def test_a_term_is_what_was_worked_out(name: str) -> None:
 def test_terms_of_standing_are_nothing_to_those_who_walk(name: str) -> None:
     changes = {**CASES[name][0], "standing": torch.tensor([False])}
     assert only(name, 1.0).terms(signals(**changes)).item() == 0.0
+
+
+def test_a_foot_that_shall_be_carried_does_not_bear() -> None:
+    reward = TaskReward(RewardConfig(carried_foot=1.0, carried_leg=1, bearing_feet=3.0), CPU)
+    terms = reward.terms(signals(foot_contact=torch.tensor([[True, True, False, True]])))
+    assert terms[0, reward.names.index("bearing_feet")].item() == pytest.approx(2.0)
+
+
+def test_a_leg_that_there_is_not_is_named() -> None:
+    with pytest.raises(ValueError, match=r"reward\.carried_leg is 4, allowed are 0 FL, 1 FR"):
+        TaskReward(RewardConfig(carried_leg=4), CPU)
 
 
 @pytest.mark.parametrize("name", ["carried_foot", "bearing_feet"])

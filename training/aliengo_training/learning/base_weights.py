@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 import numpy as np
 import torch
@@ -34,11 +34,16 @@ def load_base_weights(path: Path, activation: str, max_target_step: float) -> Di
             task would not run as the file says: another kind, activation, gains, limit on the step or observation.
     """
     if path.suffix != ".onnx":
-        model = dict(load_checkpoint(path, "cpu")["model"])
+        content = load_checkpoint(path, "cpu")
+        kind = content.get("kind")
+        if kind != "base":
+            # A residual's actor would fit as well, and is no policy.
+            raise CheckpointError(f"{path} is of a run of kind {kind}, expected base")
         params = read_params(path.parent)
         if params:
+            _check_activation(path, params["config"].get("network", {}), activation)
             _check_step(path, params["config"]["task"].get("max_target_step"), max_target_step)
-        return model
+        return dict(content["model"])
     from aliengo_training.evaluation.policy import OnnxPolicy, as_policy_file
 
     policy = OnnxPolicy(as_policy_file(path))
@@ -53,6 +58,14 @@ def load_base_weights(path: Path, activation: str, max_target_step: float) -> Di
     if not np.allclose(policy.observation(probe), probe, atol=1e-6):
         raise CheckpointError(f"{path}: observation_terms are not the training task's")
     return _actor(path, activation)
+
+
+def _check_activation(path: Path, network: Mapping[str, Any], wanted: str) -> None:
+    found = network.get("activation", wanted)
+    if found != wanted:
+        raise CheckpointError(
+            f"{path}: its activation is {found}, the run's is {wanted} (--cfg.network.activation)"
+        )
 
 
 def _check_step(path: Path, found: Optional[float], wanted: float) -> None:

@@ -49,6 +49,9 @@ class ActorCritic(nn.Module):
         activation: Of the hidden layers.
         initial_std: Of the action noise, in action units.
         minimum_std: It is never smaller.
+
+    Attributes:
+        minimum_log_std: Logarithm of `minimum_std`.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class ActorCritic(nn.Module):
         self.actor = mlp((observation_size, *hidden, action_size), activation)
         self.critic = mlp((critic_observation_size, *hidden, 1), activation)
         self.log_std = nn.Parameter(torch.full((action_size,), float(initial_std)).log())
-        self._minimum_log_std = float(torch.tensor(minimum_std).log())
+        self.minimum_log_std = float(torch.tensor(minimum_std).log())
         with torch.no_grad():
             output = self.actor[-1]
             assert isinstance(output, nn.Linear)
@@ -83,7 +86,7 @@ class ActorCritic(nn.Module):
 
     def std(self) -> Tensor:
         """Standard deviation of the action noise, (12,)."""
-        return self.log_std.clamp(min=self._minimum_log_std).exp()
+        return self.log_std.clamp(min=self.minimum_log_std).exp()
 
     def value(self, critic_observation: Tensor) -> Tensor:
         """Expected return (B,) of critic observations."""

@@ -203,3 +203,6 @@ class Ppo:
             rate = self.optimizer.learning_rate
             rate.copy_((rate * factor).clamp(*config.learning_rate_range))
         self.optimizer.step()
+        # Below its bound the noise would have no gradient and could never grow again.
+        with torch.no_grad():
+            self.model.log_std.clamp_(min=self.model.minimum_log_std)

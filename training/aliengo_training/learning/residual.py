@@ -43,7 +43,7 @@ class ResidualConfig:
         lambda_l2: Weight of E||mu_res||^2.
         noise_scale: Factor on the action noise.
         kl_speed_threshold: The KL counts where the commanded planar speed exceeds it [m/s].
-        initial_std: Of the action noise, in action units.
+        initial_std: Of the action noise, in action units; in fine-tuning the least at the start.
     """
 
     hidden: Tuple[int, ...] = (512, 256, 128)

@@ -1,8 +1,8 @@
 """Where the ground is under a clip, and where it is heading.
 
 Motions recovered from one camera float, sink and tilt: in the limp clip the front foot that bears
-load is 7 cm below the rear ones on average. The discriminator sees the height of the trunk, so a
-height that no walking robot can have would tell the clip from the policy by itself.
+load is 7 cm below the rear ones on average. Episodes start in the clip's
+states, and no walking robot stands like that.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ class MujocoCpuSimulator(Simulator):
         self.config = config or SimulationConfig()
         self.device = torch.device("cpu")
         self.model = build_model(self.config)
+        # A robot whose physics diverged shall be seen to have, and not stand at the origin again.
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self._index = index_model(self.model)
         self._models: List[Any] = [copy.copy(self.model) for _ in range(num_envs)]
         self._datas: List[Any] = [mujoco.MjData(model) for model in self._models]

@@ -75,6 +75,12 @@ class LocomotionTask:
         self.num_envs, self.device = simulator.num_envs, simulator.device
         self._reference = reference
         self._period = config.simulation.control_period_s
+        latest = config.randomization.action_delay_s[1]
+        if config.randomization.enabled and latest > self._period + 1e-9:
+            raise ValueError(
+                f"randomization.action_delay_s is up to {latest:g}, allowed is up to the control "
+                f"period, {self._period:g} s"
+            )
         self.max_episode_steps = round(config.reset.episode_length_s / self._period)
         self.commands = VelocityCommands(config.commands, self.num_envs, self._period, self.device)
         self._builder = ObservationBuilder(config.noise, self.device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from aliengo_description import robot
+from aliengo_training.sim.simulator import NUM_FEET
 from aliengo_training.tasks.config import RewardConfig
 
 
@@ -81,8 +82,14 @@ class TaskReward:
         )
         self._kp = torch.as_tensor(robot.KP.copy(), dtype=torch.float32, device=device)
         self._kd = torch.as_tensor(robot.KD.copy(), dtype=torch.float32, device=device)
-        self._bearing = torch.full((4,), 1.0 / 3.0, device=device)
-        self._bearing[config.carried_leg] = 0.0
+        if not 0 <= config.carried_leg < NUM_FEET:
+            raise ValueError(
+                f"reward.carried_leg is {config.carried_leg}, allowed are 0 FL, 1 FR, 2 RL, 3 RR"
+            )
+        bearing = torch.ones(NUM_FEET, device=device)
+        if config.carried_foot != 0.0:  # else the gait has four legs
+            bearing[config.carried_leg] = 0.0
+        self._bearing = bearing / bearing.sum()
         functions: Dict[str, Callable[[Signals], Tensor]] = {
             "linear_velocity": self._linear_velocity,
             "linear_velocity_fine": self._linear_velocity_fine,

@@ -157,7 +157,9 @@ class StyleReference:
         return style, following, told, q, qd, quaternion, angular
 
     def sample_states(self, command: Tensor) -> RobotState:
-        """Draw start states of the commanded speed's gait, whose base already moves as commanded.
+        """Draw start states of the commanded speed's gait, whose base already moves along as commanded.
+
+        The base turns with a part of the clip's own rates; the commanded yaw rate is not in it.
 
         Args:
             command: (N, 3) vx, vy [m/s], wz [rad/s], body frame.
