@@ -36,6 +36,8 @@ EXERCISED = {
     "make sim POLICY=residual": "test/test_walk_physics.py::test_the_residual_follows_faster_commands",
     "make sim POLICY=mine": f"{HERE}::test_training_as_printed_ends_in_a_policy",
     "make test": ".ci/run",
+    "make setup && source *": f"{HERE}::test_the_setup_as_printed_is_enough_to_train",
+    "source scripts/env.sh": "Makefile",
     "ros2 launch": "test/test_launch_files.py::test_the_nodes_of_the_graph_are_started",
     "ros2 launch *shadow:=true": f"{HERE}::test_the_launch_lines_are_understood",
     "ros2 launch *record:=true": f"{HERE}::test_the_launch_lines_are_understood",
@@ -250,6 +252,10 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "training").symlink_to(ROOT / "training")
     shutil.copytree(ROOT / "models", tmp_path / "models")
     return tmp_path
+
+
+def test_the_setup_as_printed_is_enough_to_train() -> None:
+    run(printed("make setup && *"), ROOT, "&& python -c 'import aliengo_training, torch'")
 
 
 def test_training_as_printed_ends_in_a_policy(
