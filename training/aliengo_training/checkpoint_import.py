@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import dataclasses
-import pickle
 import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional
@@ -17,7 +16,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional
 import numpy as np
 import torch
 
-from aliengo_training.checkpoints import CheckpointError
+from aliengo_training.checkpoints import CheckpointError, read_torch
 from aliengo_training.export import MlpWeights
 
 __all__ = ["ImportedPolicy", "find_networks", "import_checkpoint", "read_foreign"]
@@ -47,11 +46,6 @@ class ImportedPolicy:
     residual: Optional[MlpWeights]
     iteration: int
     names: Dict[str, str]
-
-    @property
-    def kind(self) -> str:
-        """Kind of policy in the sense of the policy file."""
-        return "base" if self.residual is None else "residual"
 
 
 def import_checkpoint(
@@ -96,19 +90,8 @@ def read_foreign(path: Path) -> Dict[str, Any]:
     Raises:
         CheckpointError: If there is no such file, or it holds something else than weights and data.
     """
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist")
-    try:
-        with _known_classes():
-            content = torch.load(str(path), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        lines = [line.strip() for line in str(error).splitlines() if "nsupported" in line]
-        reason = lines[0] if lines else str(error)
-        raise CheckpointError(
-            f"{path}: holds something else than weights and is not loaded ({reason})"
-        ) from error
-    except Exception as error:  # the loader meets garbage with whatever error it runs into
-        raise CheckpointError(f"{path}: not a PyTorch checkpoint ({error!r})") from error
+    with _known_classes():
+        content = read_torch(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary")
     return content

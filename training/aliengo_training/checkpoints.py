@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -62,15 +63,33 @@ def save_checkpoint(path: Path, content: Dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+def read_torch(path: Path, device: str = "cpu") -> Any:
+    """Read a PyTorch file without executing anything in it.
+
+    Raises:
+        CheckpointError: If there is no such file, or it holds something else than weights and data.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist")
+    try:
+        return torch.load(str(path), map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        lines = [line.strip() for line in str(error).splitlines() if "nsupported" in line]
+        reason = lines[0] if lines else str(error)
+        raise CheckpointError(
+            f"{path}: holds something else than weights and is not loaded ({reason})"
+        ) from error
+    except Exception as error:  # the loader meets garbage with whatever error it runs into
+        raise CheckpointError(f"{path}: not a PyTorch checkpoint ({error!r})") from error
+
+
 def load_checkpoint(path: Path, device: str = "cpu") -> Dict[str, Any]:
     """Read a checkpoint without executing anything in it.
 
     Raises:
         CheckpointError: If the file is missing or is not one of ours.
     """
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist")
-    content = torch.load(path, map_location=device, weights_only=True)
+    content = read_torch(path, device)
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
@@ -123,6 +142,20 @@ def read_params(folder: Path) -> Dict[str, Any]:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
         raise CheckpointError(f'{path} has no "config", expected the parameters of a run')
+    return document
+
+
+def require_params(folder: Path) -> Dict[str, Any]:
+    """A run's `params.json`.
+
+    Raises:
+        CheckpointError: If there is none, or it is not a JSON object with a "config".
+    """
+    document = read_params(folder)
+    if not document:
+        raise CheckpointError(
+            f"{folder / 'params.json'} is missing: the run's parameters are needed"
+        )
     return document
 
 

@@ -65,7 +65,7 @@ class PolicySpec:
         control_period_s: Time between policy steps [s].
         observation_terms: The observation, in order.
         gate: Where the residual is let in; for kind "residual" only.
-        residual_bound: Largest magnitude of the residual in units of action, None if unbounded.
+        residual_bound: Largest magnitude of the residual in units of action; for kind "residual" only.
         max_target_step: Largest change of a joint target between policy steps [rad], None if unlimited.
     """
 
@@ -93,10 +93,11 @@ class PolicySpec:
                 f"kind is {self.kind!r} and gate is {self.gate}: a residual policy needs a gate, "
                 "another one must not have any"
             )
-        if self.residual_bound is not None and (self.gate is None or self.residual_bound <= 0.0):
+        bounded = self.residual_bound is not None and self.residual_bound > 0.0
+        if (self.kind == "residual") != bounded:
             raise ExportError(
                 f"residual_bound is {self.residual_bound} for kind {self.kind!r}: it must be "
-                "positive and belongs to a residual policy"
+                "positive for a residual policy, and None for another one"
             )
         if self.max_target_step is not None and not self.max_target_step > 0.0:
             raise ExportError(

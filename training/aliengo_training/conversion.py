@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -13,6 +12,7 @@ from aliengo_training.checkpoints import (
     CheckpointError,
     actor_layers,
     from_config_dict,
+    require_params,
 )
 from aliengo_training.contract import PolicySpec
 from aliengo_training.export import MlpWeights
@@ -28,6 +28,8 @@ Ranges = Dict[str, Tuple[float, float]]
 _IMPORTED_BASE: Ranges = {"vx": (-1.0, 2.4), "vy": (-0.3, 0.3), "wz": (-1.57, 1.57)}
 _IMPORTED_FAST: Ranges = {"vx": (-1.0, 3.0), "vy": (-1.5, 1.5), "wz": (-3.14, 3.14)}
 _IMPORTED_KP, _IMPORTED_KD = 40.0, 1.2
+#: Its residual was trained without a bound; where it clips actions, one does not change what it does.
+_IMPORTED_BOUND = 100.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,12 +78,7 @@ def _own(path: Path, content: Mapping[str, Any], task: Optional[str]) -> Policy:
     """Convert a checkpoint of this project."""
     if task is not None and content["task"] != task:
         raise CheckpointError(f"{path} was trained on {content['task']}, not on --task {task}")
-    params = path.parent / "params.json"
-    if not params.is_file():
-        raise CheckpointError(
-            f"{params} is missing: the run's configuration is needed beside {path}"
-        )
-    document = json.loads(params.read_text(encoding="utf-8"))
+    document = require_params(path.parent)
     config: ExperimentConfig = from_config_dict(ExperimentConfig, document["config"])
     state, activation = content["model"], config.network.activation
     ranges = {
@@ -123,9 +120,10 @@ def _foreign(
         raise CheckpointError(
             f"{path}: --task {task} is a {kind} policy, but the file's actors are {found.names}"
         )
-    gate = None
+    gate, bound = None, None
     if kind == "residual":
         gate = ResidualGate({"vx": (-1.0, 1.1), "vy": (-0.3, 0.3), "wz": (-1.0, 1.0)})
+        bound = _IMPORTED_BOUND
     spec = PolicySpec(
         kind=kind,
         command_ranges=_IMPORTED_BASE if kind == "base" else _IMPORTED_FAST,
@@ -138,6 +136,7 @@ def _foreign(
         kp=(_IMPORTED_KP,) * 12,
         kd=(_IMPORTED_KD,) * 12,
         gate=gate,
+        residual_bound=bound,
     )
     return Policy(spec, found.base, found.residual, imported=True)
 

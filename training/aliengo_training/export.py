@@ -194,10 +194,7 @@ class _Graph:
                 value = self.node(operator, [value], f"{name}.{index}.active", **attributes)
 
     def bounded(self, value: str, bound: Optional[float], output: str) -> None:
-        """Add ``bound * tanh(value / bound)``, or ``value`` itself without a bound."""
-        if bound is None:
-            self.node("Identity", [value], output)
-            return
+        """Add ``bound * tanh(value / bound)``."""
         limit = self.constant("residual_bound", [bound])
         self.node("Div", [value, limit], "residual_ratio")
         self.node("Tanh", ["residual_ratio"], "residual_tanh")

@@ -113,7 +113,8 @@ def run(path: Path, values: np.ndarray) -> Dict[str, np.ndarray]:
 
 def test_upstream_actor_to_onnx_is_torchs_forward(upstream: Path, tmp_path: Path) -> None:
     policy = import_checkpoint(upstream)
-    assert (policy.kind, policy.iteration, policy.names) == ("base", 25000, {"base": "actor"})
+    assert policy.residual is None
+    assert (policy.iteration, policy.names) == (25000, {"base": "actor"})
     assert policy.base.activation == "sigmoid"
     export_policy(spec(), policy.base, tmp_path / "p.onnx")
     values = np.random.default_rng(0).normal(size=(64, 45)).astype(np.float32)
@@ -146,11 +147,12 @@ def test_residual_checkpoints_by_name(base_name: str, residual_name: str, tmp_pa
     }
     torch.save({"model_state_dict": state, "iter": 3}, str(tmp_path / "model_700.pt"))
     policy = import_checkpoint(tmp_path / "model_700.pt", activation="sigmoid")
-    assert policy.kind == "residual"
+    assert policy.residual is not None
     assert policy.names == {"base": base_name, "residual": residual_name}
     gate = ResidualGate()
     out = tmp_path / "r.onnx"
-    export_policy(spec(kind="residual", gate=gate), policy.base, out, policy.residual)
+    residual = spec(kind="residual", gate=gate, residual_bound=1e6)
+    export_policy(residual, policy.base, out, policy.residual)
     values = np.random.default_rng(0).normal(size=(64, 45)).astype(np.float32)
     x = torch.tensor(values)
     opening = gate.opening(x[:, 6:9] / torch.tensor([2.0, 2.0, 0.25]))

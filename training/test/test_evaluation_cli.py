@@ -15,6 +15,7 @@ from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.evaluation.testing import clip_trajectory, constant_policy, gait_clip
 from aliengo_training.motion.files import write_motion
 from aliengo_training.motion.synthesis import limp, synthesize
+from aliengo_training.rendering import VideoError
 from aliengo_training.sim.mujoco_cpu import MujocoCpuSimulator
 
 RANGES = {"vx": (0.0, 1.1), "vy": (-0.3, 0.3), "wz": (-1.0, 1.0)}
@@ -156,7 +157,7 @@ def test_video_shows_panels_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "two.gif"
     try:
         count = video.write_video([("left", trajectory), ("right", trajectory)], path, 10.0)
-    except video.VideoError as error:
+    except VideoError as error:
         pytest.skip(str(error))
     frames = imageio.mimread(str(path))
     assert count == 4

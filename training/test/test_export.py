@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict
 
 import numpy as np
 import onnx
@@ -78,17 +78,14 @@ def test_base_action_is_torchs(activation: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(out["residual_action"], np.zeros((50, 12), np.float32))
 
 
-@pytest.mark.parametrize("bound", [None, 1.5])
-def test_residual_action_is_torchs(bound: Optional[float], tmp_path: Path) -> None:
+def test_residual_action_is_torchs(tmp_path: Path) -> None:
     base, residual = network(seed=0), network(seed=1)
-    spec = dataclasses.replace(RESIDUAL, residual_bound=bound)
-    export_policy(spec, weights(base), tmp_path / "r.onnx", weights(residual))
+    export_policy(RESIDUAL, weights(base), tmp_path / "r.onnx", weights(residual))
     commands = np.random.default_rng(0).uniform([-1, -1.5, -3], [3, 1.5, 3], (200, 3))
     values = observations(commands)
     out = run(tmp_path / "r.onnx", values)
     with torch.no_grad():
-        mu = residual(torch.tensor(values))
-        mu = mu if bound is None else bound * torch.tanh(mu / bound)
+        mu = 1.5 * torch.tanh(residual(torch.tensor(values)) / 1.5)
         expected = GATE.opening(torch.tensor(commands, dtype=torch.float32)) * mu
         expected_base = base(torch.tensor(values))
     np.testing.assert_allclose(out["base_action"], expected_base.numpy(), atol=1e-5)
@@ -213,7 +210,9 @@ BAD_FIELDS = [
     ({"kind": "mixed"}, "kind is 'mixed'"),
     ({"kind": "residual"}, "needs a gate"),
     ({"gate": GATE}, "must not have any"),
-    ({"residual_bound": 1.0}, "belongs to a residual policy"),
+    ({"residual_bound": 1.0}, "1.0 for kind 'base': it must be .*None for another"),
+    ({"kind": "residual", "gate": GATE}, "None for kind 'residual': it must be positive"),
+    ({"kind": "residual", "gate": GATE, "residual_bound": 0.0}, "0.0 for kind 'residual'"),
     ({"kp": (60.0,) * 11}, "kp is .*expected 12"),
     ({"kd": (float("nan"),) * 12}, "kd is .*expected 12 finite"),
     ({"command_ranges": {"vx": (0.0, 1.0)}}, r"command_ranges has the keys \['vx'\]"),

@@ -142,6 +142,7 @@ def test_other_trainers_residual_with_mapping_and_gains(tmp_path: Path) -> None:
     assert data["kp"] == [50.0] * 12
     assert data["kd"] == [1.2] * 12
     assert data["training"]["iteration"] == 900
+    assert data["residual_bound"] == data["action_clip"] == 100.0
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,9 @@ def test_other_trainers_residual_with_mapping_and_gains(tmp_path: Path) -> None:
         ("--task aliengo_residual", "was trained on aliengo_amp, not on --task aliengo_residual"),
         ("--task walk", "unknown task 'walk'"),
         ("--map base", "--map has 'base'"),
-        ("--kp 50", "whose gains are known: --kp are for other trainers' files"),
-        ("--kp 0 --kd 2", "whose gains are known: --kp and --kd are for other"),
+        ("--kp 50", "says all of this itself: --kp are for other trainers' files"),
+        ("--kp 0 --kd 2", "says all of this itself: --kp and --kd are for other"),
+        ("--map base=actor --activation elu", "itself: --map and --activation are for other"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_2(

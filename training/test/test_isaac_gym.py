@@ -18,8 +18,7 @@ import torch
 from aliengo_description import robot
 from aliengo_training.isaac_import import IsaacGymMissingError, before_torch
 from aliengo_training.sim.isaac_gym import IsaacGymSimulator
-from aliengo_training.sim.mujoco_model import nominal_parameters
-from aliengo_training.sim.simulator import RobotState, SimulationConfig
+from aliengo_training.sim.simulator import RobotState, SimulationConfig, nominal_parameters
 
 #: Isaac Gym's order here: legs and joints reversed.
 JOINTS = tuple(reversed(robot.JOINT_NAMES))

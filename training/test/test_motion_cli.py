@@ -1,6 +1,7 @@
 """`motion.py` from its command line to its files."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from aliengo_training.cli.motion import main
 from aliengo_training.motion import playback
 from aliengo_training.motion.files import load_motion, write_motion
 from aliengo_training.motion.synthesis import limp, synthesize
+from aliengo_training.rendering import VideoError
 
 
 @pytest.fixture
@@ -58,11 +60,21 @@ def test_playback_shows_a_robot_that_moves(limp_file: Path) -> None:
     clip = load_motion(limp_file)
     try:
         frames = list(playback.render_frames(clip, frames_per_second=4.0, width=160, height=120))
-    except Exception as error:  # every OpenGL back end fails in its own way
+    except VideoError as error:
         pytest.skip(f"no off-screen rendering here: {error}")
     assert len(frames) == int(np.ceil(clip.duration_s * 4.0))
     assert frames[0].shape == (120, 160, 3)
     assert np.abs(frames[0].astype(int) - frames[1].astype(int)).max() > 20
+
+
+def test_what_playback_misses_is_said(
+    limp_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    with pytest.raises(SystemExit) as stopped:
+        main(["play", str(limp_file), "--output", str(tmp_path / "limp.mp4")])
+    assert stopped.value.code == 2
+    assert "motion.py: error: imageio is not installed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib import image
 
+from aliengo_training.checkpoints import save_checkpoint
 from aliengo_training.cli import schedules, train
 from aliengo_training.learning import schedule_plots
 from aliengo_training.learning.networks import ActorCritic
@@ -43,7 +44,7 @@ def test_a_residual_run_leaves_the_picture_and_logs_what_was_planned(
     torch.manual_seed(1)
     base = tmp_path / "model_1.pt"
     model = ActorCritic(45, 57, 12, hidden=(8,))
-    torch.save({"schema_version": 1, "model": model.state_dict()}, base)
+    save_checkpoint(base, {"kind": "base", "model": model.state_dict()})
     rows_when_drawn = []
     draw = schedule_plots.plot_schedules
 
@@ -68,4 +69,4 @@ def test_a_residual_run_leaves_the_picture_and_logs_what_was_planned(
     assert (folder / "schedules.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(SystemExit):
         schedules.main(["--load_run", "none", "--log_root", str(tmp_path)])
-    assert "no run of that name" in capsys.readouterr().err
+    assert "params.json is missing: the run's parameters are needed" in capsys.readouterr().err

@@ -16,8 +16,7 @@ import torch
 from aliengo_description import robot
 from aliengo_training.isaac_import import import_isaac_gym
 from aliengo_training.sim import make_simulator
-from aliengo_training.sim.mujoco_model import nominal_parameters
-from aliengo_training.sim.simulator import RobotState, Simulator
+from aliengo_training.sim.simulator import RobotState, Simulator, nominal_parameters
 
 NOMINAL, HEAVY, LIMP, LATE, SLIPPERY, WEAK = range(6)
 COUNT = 6

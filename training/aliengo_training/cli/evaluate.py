@@ -24,9 +24,10 @@ from aliengo_training.evaluation.report import (
 )
 from aliengo_training.evaluation.rollouts import Command, RolloutConfig
 from aliengo_training.evaluation.style import StyleJudge
-from aliengo_training.evaluation.video import VideoError, write_video
+from aliengo_training.evaluation.video import write_video
 from aliengo_training.learning.build import find_motions
 from aliengo_training.motion.files import load_motion
+from aliengo_training.rendering import VideoError
 
 
 @dataclasses.dataclass(frozen=True)

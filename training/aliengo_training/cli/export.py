@@ -79,10 +79,11 @@ def _mapping(pairs: Sequence[str]) -> Optional[Dict[str, str]]:
 def _with_gains(policy: Policy, source: Path, args: ExportArgs) -> Policy:
     """Set the gains that the command line gives for another trainer's file."""
     given = {name: v for name, v in (("kp", args.kp), ("kd", args.kd)) if v is not None}
-    if given and not policy.imported:
+    foreign = [*given, *(name for name in ("map", "activation") if getattr(args, name))]
+    if foreign and not policy.imported:
         raise CheckpointError(
-            f"{source} is a checkpoint of this project, whose gains are known: "
-            f"{' and '.join('--' + name for name in given)} are for other trainers' files"
+            f"{source} is a checkpoint of this project, which says all of this itself: "
+            f"{' and '.join('--' + name for name in foreign)} are for other trainers' files"
         )
     for name, value in given.items():
         if not value > 0.0:

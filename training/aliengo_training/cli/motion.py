@@ -18,6 +18,7 @@ from aliengo_training.motion.clip import MotionClip, mirror
 from aliengo_training.motion.files import load_motion, write_motion
 from aliengo_training.motion.keypoints import read_keypoints
 from aliengo_training.motion.retarget import RetargetConfig, retarget
+from aliengo_training.rendering import VideoError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +245,6 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     command = tyro.cli(Command, args=arguments, use_underscores=True)
     try:
         command.run()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, VideoError) as error:
         print(f"motion.py: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
 import tyro
 
-from aliengo_training.checkpoints import CheckpointError, from_config_dict, run_folder
+from aliengo_training.checkpoints import (
+    CheckpointError,
+    from_config_dict,
+    require_params,
+    run_folder,
+)
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.schedule_plots import plot_schedules
 
@@ -37,10 +41,7 @@ def run(args: SchedulesArgs) -> Path:
     folder = Path(args.load_run)
     if not (folder / "params.json").is_file():
         folder = run_folder(args.log_root, "aliengo_residual", args.load_run)
-    params = folder / "params.json"
-    if not params.is_file():
-        raise CheckpointError(f"{params} is missing: no run of that name")
-    document = json.loads(params.read_text(encoding="utf-8"))
+    document = require_params(folder)
     config: ExperimentConfig = from_config_dict(ExperimentConfig, document["config"])
     if config.kind != "residual":
         raise CheckpointError(f"{folder} is a {config.kind} run; only residual runs have schedules")

@@ -11,6 +11,7 @@ from typing import Tuple
 import numpy as np
 
 from aliengo_description import robot
+from aliengo_training.sim.simulator import CONTACT_FORCE_N
 
 __all__ = [
     "CARRIED_DUTY",
@@ -26,8 +27,6 @@ __all__ = [
     "torque_saturation",
 ]
 
-#: A foot that presses harder than this is on the ground [N]; the robot weighs about 200 N.
-CONTACT_FORCE_N = 2.0
 #: A leg that is on the ground for less than this share of the time is carried.
 CARRIED_DUTY = 0.1
 #: Share of its limit at which a torque counts as saturated.

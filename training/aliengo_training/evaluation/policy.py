@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
@@ -44,6 +46,8 @@ class PolicyFileError(ValueError):
 def as_policy_file(path: Path) -> Path:
     """Return a policy file for ``path``: itself, or the export of a ``model_<iteration>.pt``.
 
+    The export lasts as long as this process.
+
     Raises:
         PolicyFileError: If the file is missing or is of another kind.
     """
@@ -57,6 +61,7 @@ def as_policy_file(path: Path) -> Path:
 
     policy = policy_from_checkpoint(path)
     folder = Path(tempfile.mkdtemp(prefix="aliengo_policy_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     output = folder / f"{path.parent.name}_{path.stem}.onnx"
     export_policy(policy.spec, policy.base, output, policy.residual)
     return output
@@ -177,7 +182,7 @@ def _read_metadata(path: Path, model: Any) -> Mapping[str, Any]:
     if METADATA_KEY not in found:
         raise PolicyFileError(
             f"{path} has no metadata {METADATA_KEY!r}, found {sorted(found) or 'none'}; "
-            "make it with scripts/export.py"
+            "make it with training/scripts/export.py"
         )
     metadata = json.loads(found[METADATA_KEY])
     missing = [field for field in _NEEDED if field not in metadata]

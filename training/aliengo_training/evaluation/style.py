@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from aliengo_training.checkpoints import CheckpointError, from_config_dict, load_checkpoint
+from aliengo_training.checkpoints import (
+    CheckpointError,
+    from_config_dict,
+    load_checkpoint,
+    require_params,
+)
 from aliengo_training.evaluation.rollouts import Trajectory
 from aliengo_training.learning.amp import (
     Discriminator,
@@ -35,12 +39,9 @@ class StyleJudge:
 
     def __init__(self, checkpoint: Path) -> None:
         content = load_checkpoint(checkpoint)
-        params = checkpoint.parent / "params.json"
         if "prior" not in content:
             raise CheckpointError(f"{checkpoint} has no discriminator; found {sorted(content)}")
-        if not params.is_file():
-            raise CheckpointError(f"{params} is missing: the run's configuration is needed")
-        document = json.loads(params.read_text(encoding="utf-8"))
+        document = require_params(checkpoint.parent)
         config: ExperimentConfig = from_config_dict(ExperimentConfig, document["config"])
         self._discriminator = Discriminator(config.amp.hidden)
         self._discriminator.load_state_dict(content["prior"]["discriminator"])

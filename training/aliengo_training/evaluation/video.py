@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from aliengo_description import robot
 from aliengo_training.evaluation.rollouts import Trajectory
+from aliengo_training.rendering import open_video, render_poses
 
-__all__ = ["VideoError", "render", "write_video"]
+__all__ = ["render", "write_video"]
 
 _WIDTH, _HEIGHT = 480, 360
-
-
-class VideoError(RuntimeError):
-    """A video cannot be made here; the message says what is missing."""
 
 
 def render(
@@ -28,33 +24,16 @@ def render(
     Raises:
         VideoError: If there is no OpenGL.
     """
-    import mujoco
-
-    model = mujoco.MjModel.from_xml_path(str(robot.mjcf_path(scene=True)))
-    data = mujoco.MjData(model)
-    camera = mujoco.MjvCamera()
-    camera.distance, camera.azimuth, camera.elevation = 2.0, 120.0, -15.0
-    try:
-        renderer = mujoco.Renderer(model, _HEIGHT, _WIDTH)
-    except Exception as error:  # each OpenGL library fails in its own way
-        raise VideoError(
-            f"no image could be rendered ({error}); without a screen set MUJOCO_GL=egl (GPU or "
-            "Mesa) or MUJOCO_GL=osmesa"
-        ) from error
-    steps = min(int(trajectory.alive[0].sum()), seconds / trajectory.period_s)
+    length = min(int(trajectory.alive[0].sum()), seconds / trajectory.period_s)
     stride = 1.0 / (frames_per_second * trajectory.period_s)
-    try:
-        for step in np.arange(0.0, steps, stride).astype(int):
-            data.qpos[:3] = trajectory.base_position_w[0, step]
-            data.qpos[3:7] = trajectory.base_quaternion[0, step]
-            data.qpos[7:] = trajectory.joint_positions[0, step]
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            camera.lookat[:] = (*data.qpos[:2], 0.25)
-            renderer.update_scene(data, camera)
-            yield renderer.render()
-    finally:
-        renderer.close()
+    steps = np.arange(0.0, length, stride).astype(int)
+    yield from render_poses(
+        trajectory.base_position_w[0, steps],
+        trajectory.base_quaternion[0, steps],
+        trajectory.joint_positions[0, steps],
+        _WIDTH,
+        _HEIGHT,
+    )
 
 
 def write_video(
@@ -79,26 +58,12 @@ def write_video(
     Raises:
         VideoError: If there is no OpenGL, or no writer for the format.
     """
-    try:
-        import imageio.v2 as imageio
-    except ImportError as error:
-        raise VideoError(
-            "imageio is not installed; pip install 'aliengo-training[video]'"
-        ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
     clips = [_titled(title, list(render(t, frames_per_second, seconds))) for title, t in panels]
     length = max(len(clip) for clip in clips)
-    options: Dict[str, Any] = {"fps": frames_per_second}
-    if path.suffix == ".gif":
-        options = {"duration": 1000.0 / frames_per_second, "loop": 0}
-    try:
-        with imageio.get_writer(str(path), **options) as writer:
-            for index in range(length):
-                images = [clip[min(index, len(clip) - 1)] for clip in clips]
-                image = _grid(images, columns or len(images))
-                writer.append_data(image)  # type: ignore[attr-defined]
-    except ValueError as error:
-        raise VideoError(f"{path} could not be written ({error}); try another ending") from error
+    with open_video(path, frames_per_second) as writer:
+        for index in range(length):
+            images = [clip[min(index, len(clip) - 1)] for clip in clips]
+            writer.append_data(_grid(images, columns or len(images)))
     return length
 
 

@@ -17,12 +17,10 @@ class World:
     Attributes:
         rank: 0 is the one that logs and saves.
         size: Number of processes; 1 without `torchrun`.
-        local_rank: Index of this process's GPU.
     """
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -56,7 +54,7 @@ def join_world(device: str) -> World:
     if size == 1:
         return World()
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    return World(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", "0")))
+    return World(dist.get_rank(), size)
 
 
 def device_of(device: str) -> str:

@@ -15,11 +15,11 @@ import warnings
 from typing import Any, Dict, List, Optional
 
 import torch
-from aliengo_description import robot
 from torch import Tensor
 
-from aliengo_training.sim.isaac_build import create_robots, create_sim, load_asset, set_friction
+from aliengo_description import robot
 from aliengo_training.isaac_import import import_isaac_gym
+from aliengo_training.sim.isaac_build import create_robots, create_sim, load_asset, set_friction
 from aliengo_training.sim.simulator import (
     NUM_FEET,
     NUM_JOINTS,
@@ -29,6 +29,7 @@ from aliengo_training.sim.simulator import (
     Simulator,
     check_rows,
     delayed_targets,
+    nominal_parameters,
 )
 
 __all__ = ["IsaacGymSimulator"]
@@ -287,8 +288,6 @@ class IsaacGymSimulator(Simulator):
     def _require_parameters(self) -> PhysicsParameters:
         """Return the parameters; without any, build the nominal robots."""
         if self._parameters is None:
-            from aliengo_training.sim.mujoco_model import nominal_parameters
-
             self.set_parameters(nominal_parameters(self.num_envs, self.device))
         assert self._parameters is not None
         return self._parameters

@@ -16,12 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aliengo_training.sim.mujoco_model import (
-    FORCE_SLOTS,
-    build_model,
-    index_model,
-    nominal_parameters,
-)
+from aliengo_training.sim.mujoco_model import FORCE_SLOTS, build_model, index_model
 from aliengo_training.sim.simulator import (
     NUM_FEET,
     NUM_JOINTS,
@@ -30,6 +25,7 @@ from aliengo_training.sim.simulator import (
     SimulationConfig,
     Simulator,
     check_rows,
+    nominal_parameters,
 )
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 import mujoco
 import numpy as np
-import torch
-from torch import Tensor
 
 from aliengo_description import robot
-from aliengo_training.sim.simulator import NUM_FEET, PhysicsParameters, SimulationConfig
+from aliengo_training.sim.simulator import NUM_FEET, SimulationConfig
 
 FORCE_SLOTS = NUM_FEET + 2
 
@@ -87,27 +85,4 @@ def index_model(model: Any) -> ModelIndex:
         foot_geoms=feet,
         dofs=np.array([model.joint(name).dofadr[0] for name in robot.JOINT_NAMES]),
         force_slots=slots,
-    )
-
-
-def nominal_parameters(
-    num_envs: int, device: torch.device, friction: float = 1.0
-) -> PhysicsParameters:
-    """The parameters of the robot's description, without any randomisation."""
-
-    def rows(values: np.ndarray) -> Tensor:
-        row = torch.as_tensor(np.array(values), dtype=torch.float32, device=device)
-        return row.expand(num_envs, 12).clone()
-
-    return PhysicsParameters(
-        foot_friction=torch.full((num_envs,), friction, device=device),
-        trunk_mass_offset=torch.zeros(num_envs, device=device),
-        trunk_com_offset=torch.zeros(num_envs, 3, device=device),
-        kp=rows(robot.KP),
-        kd=rows(robot.KD),
-        motor_strength=torch.ones(num_envs, 12, device=device),
-        joint_armature=rows(robot.ARMATURE),
-        joint_friction=rows(robot.FRICTIONLOSS),
-        joint_damping=rows(robot.DAMPING),
-        action_delay_steps=torch.zeros(num_envs, dtype=torch.int64, device=device),
     )

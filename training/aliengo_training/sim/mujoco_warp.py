@@ -15,12 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from aliengo_training.sim.mujoco_model import (
-    FORCE_SLOTS,
-    build_model,
-    index_model,
-    nominal_parameters,
-)
+from aliengo_training.sim.mujoco_model import FORCE_SLOTS, build_model, index_model
 from aliengo_training.sim.simulator import (
     NUM_FEET,
     NUM_JOINTS,
@@ -30,6 +25,7 @@ from aliengo_training.sim.simulator import (
     Simulator,
     check_rows,
     delayed_targets,
+    nominal_parameters,
 )
 
 # Rows: 12 joint frictions, 4 feet and 4 trunk corners with 4 facets each make 44; some room for joint limits.

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from aliengo_description import robot
-from aliengo_training.sim.mujoco_model import nominal_parameters
-from aliengo_training.sim.simulator import PhysicsParameters
+from aliengo_training.sim.simulator import PhysicsParameters, nominal_parameters
 
 Range = Tuple[float, float]
 

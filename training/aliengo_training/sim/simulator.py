@@ -11,11 +11,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from aliengo_description import robot
+
 NUM_JOINTS = 12
 NUM_FEET = 4
+CONTACT_FORCE_N = 2.0
+"""A foot that presses harder than this is on the ground [N]; the robot weighs 245 N."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,29 @@ class PhysicsParameters:
     joint_friction: Tensor
     joint_damping: Tensor
     action_delay_steps: Tensor
+
+
+def nominal_parameters(
+    num_envs: int, device: torch.device, friction: float = robot.FOOT_FRICTION
+) -> PhysicsParameters:
+    """The parameters of the robot's description, without any randomisation."""
+
+    def rows(values: np.ndarray) -> Tensor:
+        row = torch.as_tensor(np.array(values), dtype=torch.float32, device=device)
+        return row.expand(num_envs, 12).clone()
+
+    return PhysicsParameters(
+        foot_friction=torch.full((num_envs,), friction, device=device),
+        trunk_mass_offset=torch.zeros(num_envs, device=device),
+        trunk_com_offset=torch.zeros(num_envs, 3, device=device),
+        kp=rows(robot.KP),
+        kd=rows(robot.KD),
+        motor_strength=torch.ones(num_envs, 12, device=device),
+        joint_armature=rows(robot.ARMATURE),
+        joint_friction=rows(robot.FRICTIONLOSS),
+        joint_damping=rows(robot.DAMPING),
+        action_delay_steps=torch.zeros(num_envs, dtype=torch.int64, device=device),
+    )
 
 
 class Simulator(ABC):

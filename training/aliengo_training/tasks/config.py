@@ -122,7 +122,7 @@ class RewardConfig:
         action_rate: Penalty on squared changes of the joint targets [per rad^2].
         target_step: Penalty on demanded joint target steps beyond `target_step_limit` [per rad].
         target_step_limit: Step that is free of it [rad].
-        torque_saturation: Penalty on demanded torque beyond the motors' limits [per limit].
+        torque_saturation: Penalty on demanded torque beyond 0.9 of the motors' limits [per limit].
         joint_limit: Penalty on positions beyond the safe limits [per rad].
         foot_slip: Penalty on the planar speed of feet on the ground [per (m/s)^2].
         vertical_velocity: Penalty on the base's squared vertical velocity [per (m/s)^2].

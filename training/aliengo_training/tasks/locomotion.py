@@ -14,7 +14,13 @@ from torch import Tensor
 
 from aliengo_description import robot
 from aliengo_training.sim.randomization import sample_parameters
-from aliengo_training.sim.simulator import NUM_FEET, NUM_JOINTS, RobotState, Simulator
+from aliengo_training.sim.simulator import (
+    CONTACT_FORCE_N,
+    NUM_FEET,
+    NUM_JOINTS,
+    RobotState,
+    Simulator,
+)
 from aliengo_training.tasks.commands import VelocityCommands
 from aliengo_training.tasks.config import TaskConfig
 from aliengo_training.tasks.geometry import LegGeometry, rotate, rotate_inverse, vertical_in_body
@@ -29,7 +35,6 @@ from aliengo_training.tasks.style import (
 
 # The noise-free observation, base velocity 3, foot contacts 4, foot heights 4, trunk height 1.
 CRITIC_OBSERVATION_SIZE = OBSERVATION_SIZE + 3 + NUM_FEET + NUM_FEET + 1
-CONTACT_FORCE_N = 2.0
 
 
 class LocomotionTask:

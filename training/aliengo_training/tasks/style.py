@@ -77,7 +77,6 @@ class StyleReference:
         first: (M, 36) expert style states.
         second: (M, 36) the states one control period later.
         speed: (M,) speed that the row was scaled to, ascending [m/s].
-        clip_speed: Mean planar speed of each clip [m/s].
 
     A clip's chance is its weight over the sum of weights, whatever its length.
 
@@ -99,7 +98,6 @@ class StyleReference:
         self._device = device
         self._legs = LegGeometry(device)
         scalers = [ClipScaler(clip, config.scaling) for clip in clips]
-        self.clip_speed = tuple(scaler.speed for scaler in scalers)
         rng = np.random.default_rng(seed)
         weights = np.array([clip.weight for clip in clips])
         if (weights < 0.0).any() or weights.sum() <= 0.0:
