@@ -20,9 +20,9 @@ from std_msgs.msg import String
 
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
+from aliengo_description.parameters import Parameter
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_policy.link_frames import LinkFrame, fixed_frames, moving_frames
-from aliengo_policy.parameters import Parameter
-from aliengo_policy.parameters_node import declare_parameters
 
 try:
     from geometry_msgs.msg import TransformStamped

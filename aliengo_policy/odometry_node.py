@@ -17,10 +17,10 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from unitree_legged_msgs.msg import LowState
 
 from aliengo_description.middleware import avoid_shared_memory
+from aliengo_description.parameters import Parameter
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.odometry import Estimate, LegOdometry, OdometryConfig, Reading
-from aliengo_policy.parameters import Parameter
-from aliengo_policy.parameters_node import declare_parameters
 from aliengo_policy.stream_node import StreamNode
 
 try:

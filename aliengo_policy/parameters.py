@@ -1,57 +1,19 @@
-"""Parameters of nodes as data; those of the policy node, and what becomes of their values."""
+"""The parameters of the policy node as data, and what becomes of their values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aliengo_description import robot
+from aliengo_description.parameters import Parameter
 from aliengo_description.scheduling import POLICY
 from aliengo_policy.commands import CommandLimits
 from aliengo_policy.guards import ControllerSettings
 
 _LIMITS = CommandLimits()
 _SETTINGS = ControllerSettings()
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One ROS parameter that is fixed from the node's start.
-
-    Attributes:
-        name: of the parameter.
-        default: its value if none is given, and its type; a list of numbers keeps its length.
-        description: what it is, with its unit.
-        low: smallest number allowed, of a list the smallest in it; only given for numbers.
-        high: the largest likewise.
-    """
-
-    name: str
-    default: Any
-    description: str
-    low: float | None = None
-    high: float | None = None
-
-
-def check_range(parameter: Parameter, value: Any) -> None:
-    """Refuse numbers out of range, those that are not finite, and lists of them that differ in length.
-
-    Raises:
-        ValueError: naming the parameter, its value and what is allowed.
-    """
-    low, high = parameter.low, parameter.high
-    if low is None or high is None:
-        return
-    several = isinstance(parameter.default, Sequence)
-    numbers = list(value) if several else [value]
-    count = len(parameter.default) if several else 1
-    if len(numbers) != count or not all(low <= number <= high for number in numbers):
-        allowed = f"{count} numbers from {low:g} to {high:g}" if several else f"{low:g} to {high:g}"
-        raise ValueError(
-            f"parameter {parameter.name} is {numbers if several else value}; allowed: {allowed}"
-        )
-
 
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("policy", "base", "policy to start with: a name in models_dir, or a path to a file"),
@@ -74,8 +36,8 @@ PARAMETERS: tuple[Parameter, ...] = (
         "shadow", False, "the bridge withholds the commands: do not expect the robot to follow"
     ),
     Parameter("realtime_priority", POLICY, "SCHED_FIFO priority where permitted, 0: none", 0, 90),
-    Parameter("stand_kp", _SETTINGS.stand_kp, "gain outside WALK [N m/rad]", 20.0, 150.0),
-    Parameter("stand_kd", _SETTINGS.stand_kd, "gain outside WALK [N m s/rad]", 0.5, 8.0),
+    Parameter("stand_kp", _SETTINGS.stand_kp, "gain outside WALK [N m/rad]", 20.0, robot.KP_MAX),
+    Parameter("stand_kd", _SETTINGS.stand_kd, "gain outside WALK [N m s/rad]", 0.5, robot.KD_MAX),
     Parameter(
         "joint_speed", _SETTINGS.joint_speed, "of standing up, sitting down [rad/s]", 0.2, 4.0
     ),

@@ -18,7 +18,7 @@ DEADLINE_S = 60.0
     ("module", "parameter", "words"),
     [
         ("policy_node", "max_vel:=99.0", "max_vel"),
-        ("policy_node", "max_vel:=.nan", "out of range Min: 0.05, Max: 5.0, value: nan"),
+        ("policy_node", "max_vel:=.nan", "parameter max_vel is nan; allowed: 0.05 to 5"),
         ("policy_node", "max_vel:=fast", "max_vel"),
         ("policy_node", "max_vell:=1.0", "unknown parameter max_vell; known are: "),
         ("policy_node", "policy:=absent", "absent.onnx"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aliengo_description.parameters import check_range
 from aliengo_sim.parameters import PARAMETERS, make_config
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "sim.yaml"
@@ -23,9 +24,7 @@ def test_every_key_is_a_parameter_of_its_type_and_in_its_range(values: dict[str,
     for name, value in values.items():
         assert name in known
         assert type(value) is type(known[name].default), name
-        if known[name].limits is not None:
-            low, high = known[name].limits
-            assert low <= value <= high, name
+        check_range(known[name], value)
 
 
 def test_the_shipped_twin_answers_where_the_bridge_looks_for_the_robot(values) -> None:

@@ -27,8 +27,8 @@ from std_srvs.srv import Trigger
 
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
-from aliengo_policy.parameters import Parameter
-from aliengo_policy.parameters_node import declare_parameters
+from aliengo_description.parameters import Parameter
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 

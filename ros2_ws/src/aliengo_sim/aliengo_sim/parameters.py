@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
+from aliengo_description.parameters import Parameter
 from aliengo_sim.dynamics import START_POSES
 from aliengo_sim.faults import DIRECTIONS, FaultPlan
 from aliengo_sim.sensors import SensorConfig
 from aliengo_sim.twin import TwinConfig
 
-__all__ = ["FAULT_PREFIX", "PARAMETERS", "Parameter", "make_config", "make_faults"]
+__all__ = ["FAULT_PREFIX", "PARAMETERS", "make_config", "make_faults"]
 
 FAULT_PREFIX = "fault."
 _SENSOR_PREFIX = "sensors."
 _TWIN, _SENSORS, _FAULTS = TwinConfig(), SensorConfig(), FaultPlan()
-
-
-class Parameter(NamedTuple):
-    """A parameter; its type is that of the default, its range closed, None when it has none."""
-
-    name: str
-    default: Any
-    description: str
-    limits: tuple[float, float] | None = None
-
-    @property
-    def read_only(self) -> bool:
-        """Only faults may be changed while the twin runs."""
-        return not self.name.startswith(FAULT_PREFIX)
 
 
 def _twin(name: str, description: str, *limits: float) -> Parameter:
@@ -47,8 +34,9 @@ def _fault(name: str, description: str, *limits: float) -> Parameter:
 def _parameter(
     prefix: str, source: object, name: str, description: str, limits: tuple[float, ...]
 ) -> Parameter:
-    span = (limits[0], limits[1]) if limits else None
-    return Parameter(prefix + name, getattr(source, name), description, span)
+    low, high = limits or (None, None)
+    fixed = prefix != FAULT_PREFIX  # only faults may be changed while the twin runs
+    return Parameter(prefix + name, getattr(source, name), description, low, high, fixed)
 
 
 PARAMETERS: tuple[Parameter, ...] = (

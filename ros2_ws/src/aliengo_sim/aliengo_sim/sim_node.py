@@ -17,7 +17,6 @@ import os
 import sys
 import threading
 import time
-from typing import Any
 
 import mujoco
 import rclpy
@@ -26,9 +25,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Vector3
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
     SetParametersResult,
 )
 from rclpy.clock import Clock, ClockType
@@ -42,9 +38,10 @@ from std_srvs.srv import Trigger
 
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
 from aliengo_sim.dynamics import GroundTruth
-from aliengo_sim.parameters import FAULT_PREFIX, PARAMETERS, Parameter, make_config, make_faults
+from aliengo_sim.parameters import FAULT_PREFIX, PARAMETERS, make_config, make_faults
 from aliengo_sim.twin import Twin
 
 _GROUND_TRUTH_PERIOD_S = 0.02
@@ -63,12 +60,7 @@ class SimNode(Node):
     def __init__(self) -> None:
         """Declare the parameters, build the twin and open all topics."""
         super().__init__("sim")
-        for parameter in PARAMETERS:
-            self.declare_parameter(parameter.name, parameter.default, _descriptor(parameter))
-        self._refuse_unknown_parameters()
-        self._values: dict[str, Any] = {
-            p.name: self.get_parameter(p.name).value for p in PARAMETERS
-        }
+        self._values = declare_parameters(self, PARAMETERS)
         faults = make_faults(self._values)
         self.twin = Twin(make_config(self._values))
         self.twin.faults = faults
@@ -88,13 +80,6 @@ class SimNode(Node):
         mujoco.set_mju_user_warning(lambda text: self.get_logger().warning(f"MuJoCo: {text}"))
         host, port = self.twin.address
         self.get_logger().info(f"the twin listens on {host}:{port}")
-
-    def _refuse_unknown_parameters(self) -> None:
-        """Raise for a misspelt key in a parameter file, which ROS would ignore."""
-        unknown = [name for name in self._parameter_overrides if not self.has_parameter(name)]
-        if unknown:
-            known = ", ".join(parameter.name for parameter in PARAMETERS)
-            raise ValueError(f"unknown parameter {', '.join(sorted(unknown))}; known: {known}")
 
     def _on_parameters(self, changes: list[RosParameter]) -> SetParametersResult:
         faults = {c.name: c.value for c in changes if c.name.startswith(FAULT_PREFIX)}
@@ -149,7 +134,8 @@ class SimNode(Node):
             "lost_s": f"{status.lost_s:.3f}",
             "diverged": status.diverged,
         }
-        entry = DiagnosticStatus(name=f"{self.get_name()}: twin", hardware_id="aliengo_sim")
+        name = self.get_fully_qualified_name().lstrip("/")
+        entry = DiagnosticStatus(name=f"{name}: twin", hardware_id="aliengo_sim")
         entry.level = DiagnosticStatus.WARN if status.diverged else DiagnosticStatus.OK
         entry.message = "limp, nobody commands" if status.limp else "commanded"
         entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
@@ -178,21 +164,6 @@ def _joint_state(truth: GroundTruth, stamp: Time) -> JointState:
     message.velocity = truth.joint_velocities.tolist()
     message.effort = truth.joint_torques.tolist()
     return message
-
-
-def _descriptor(parameter: Parameter) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(
-        description=parameter.description, read_only=parameter.read_only
-    )
-    if parameter.limits is not None:
-        low, high = parameter.limits
-        if isinstance(parameter.default, int):
-            span = IntegerRange(from_value=int(low), to_value=int(high), step=0)
-            descriptor.integer_range = [span]
-        else:
-            span = FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)
-            descriptor.floating_point_range = [span]
-    return descriptor
 
 
 def _spin(node: Node, stop: threading.Event) -> None:

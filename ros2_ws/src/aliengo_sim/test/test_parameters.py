@@ -31,9 +31,8 @@ def test_defaults_build_the_default_configuration() -> None:
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
 def test_parameters_are_described_and_their_range_holds_the_default(parameter) -> None:
     assert parameter.description.endswith(".")
-    if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
-        assert parameter.limits is not None
-        assert parameter.limits[0] <= parameter.default <= parameter.limits[1]
+    if parameter.is_number:
+        assert parameter.low <= parameter.default <= parameter.high
 
 
 def test_only_faults_may_change_at_run_time() -> None:

@@ -212,7 +212,7 @@ def test_ends_cleanly_on_a_signal(stop: signal.Signals) -> None:
     ("parameter", "message"),
     [
         ("start_pose:=flying", "start_pose is 'flying'; allowed: lying, standing"),
-        ("foot_frition:=1.0", "unknown parameter foot_frition; known: host, port"),
+        ("foot_frition:=1.0", "unknown parameter foot_frition; known are: host, port"),
         ("port:=70000", "port"),
     ],
 )

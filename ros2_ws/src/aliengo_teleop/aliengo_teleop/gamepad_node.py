@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.gamepad import GamepadError, follow, open_gamepad
-from aliengo_teleop.parameters import (
-    GAMEPAD_PARAMETERS,
-    Parameter,
-    check_ranges,
-    refuse_unknown,
-)
+from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS
 from aliengo_teleop.run_node import run_node
 
 
@@ -33,9 +26,7 @@ class GamepadNode(Node):
             ValueError: If a parameter is unknown or out of bounds.
         """
         super().__init__("gamepad")
-        values = {parameter.name: self._declare(parameter) for parameter in GAMEPAD_PARAMETERS}
-        refuse_unknown(name for name in self._parameter_overrides if not self.has_parameter(name))
-        check_ranges(GAMEPAD_PARAMETERS, values)
+        values = declare_parameters(self, GAMEPAD_PARAMETERS, others=PARAMETERS)
         self._device, self._state = open_gamepad(values["device"])
         self.get_logger().info(f"reading {self._device.name} at {self._device.path}")
         self._joy_out = self.create_publisher(Joy, "joy", qos_profile_sensor_data)
@@ -43,10 +34,6 @@ class GamepadNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / values["rate_hz"], self._publish, clock=steady)
         self.get_logger().info(raise_priority(values["realtime_priority"]))
-
-    def _declare(self, parameter: Parameter) -> Any:
-        descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
-        return self.declare_parameter(parameter.name, parameter.default, descriptor).value
 
     def _publish(self) -> None:
         try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+from aliengo_description.parameters import Parameter, check_ranges
 from aliengo_description.scheduling import OPERATOR
 from aliengo_teleop.arbitration import PRIORITY
 from aliengo_teleop.core import STALL_S, TeleopConfig
@@ -16,24 +17,11 @@ __all__ = [
     "GAMEPAD_PARAMETERS",
     "NO_BUTTONS",
     "PARAMETERS",
-    "Parameter",
-    "check_ranges",
     "make_config",
-    "refuse_unknown",
 ]
 
 NO_BUTTONS = [-1]
 """Means "not mapped"; ROS cannot tell the type of an empty list."""
-
-
-class Parameter(NamedTuple):
-    """One ROS parameter: its name, default, what it means, and the bounds of a number."""
-
-    name: str
-    default: Any
-    description: str
-    low: float = -math.inf
-    high: float = math.inf
 
 
 def _joystick(prefix: str, defaults: Mapping[str, Any]) -> list[Parameter]:
@@ -63,12 +51,12 @@ def _joystick(prefix: str, defaults: Mapping[str, Any]) -> list[Parameter]:
         )
         for request in REQUESTS
     ]
-    return [p._replace(name=prefix + p.name) for p in parameters]
+    return [replace(p, name=prefix + p.name) for p in parameters]
 
 
 # Sticks of the remote: axes [lx, ly, rx, ry, l2], right and up positive; buttons in bit order
-# R1 L1 start select R2 L2 F1 F2 A B X Y up right down left. The damping chord L2+B acts in
-# the bridge as well, without this node.
+# R1 L1 start select R2 L2 F1 F2 A B X Y up right down left. The e-stop L2+B acts in the bridge as
+# well, without this node.
 _REMOTE = {
     "axis_linear.x": 1,
     "axis_linear.y": 0,
@@ -83,6 +71,7 @@ _REMOTE = {
     "buttons.stand": [5, 10],
     "buttons.walk": [5, 8],
     "buttons.sit_down": [5, 14],
+    "buttons.damping": [5, 13],
     "buttons.estop": [5, 9],
     "buttons.reset": [5, 2],
     "buttons.next_policy": [5, 11],
@@ -120,35 +109,6 @@ GAMEPAD_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("realtime_priority", OPERATOR, "SCHED_FIFO where permitted, 0 = none", 0, 90),
 )
 """Of the gamepad node, which is given the same files as the teleop node."""
-
-
-def check_ranges(parameters: Iterable[Parameter], values: Mapping[str, Any]) -> None:
-    """Refuses numbers that are not finite or out of bounds.
-
-    Raises:
-        ValueError: Naming the parameter, its value and what is allowed.
-    """
-    for name, default, _, low, high in parameters:
-        value = values[name]
-        if type(default) not in (int, float) or (math.isfinite(value) and low <= value <= high):
-            continue
-        bounds = f"{low:g} to {high:g}" if math.isfinite(high - low) else "a finite number"
-        raise ValueError(f"parameter {name} is {value}; allowed is {bounds}")
-
-
-def refuse_unknown(names: Iterable[str]) -> None:
-    """Refuses parameters that neither the teleop nor the gamepad node has.
-
-    Args:
-        names: Of what was given on the command line and in files.
-
-    Raises:
-        ValueError: Naming the unknown ones and all that are known.
-    """
-    known = sorted({p.name for p in (*PARAMETERS, *GAMEPAD_PARAMETERS)})
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ValueError(f"unknown parameter {', '.join(unknown)}; known are: {', '.join(known)}")
 
 
 def make_config(values: Mapping[str, Any]) -> TeleopConfig:

@@ -13,7 +13,6 @@ from typing import Any
 
 from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
 from geometry_msgs.msg import Twist, TwistStamped
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -23,10 +22,11 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
-from aliengo_teleop.parameters import PARAMETERS, make_config, refuse_unknown
+from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS, make_config
 from aliengo_teleop.run_node import run_node
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -43,11 +43,7 @@ class TeleopNode(Node):
             ValueError: If a parameter is unknown or its value impossible.
         """
         super().__init__("teleop")
-        for parameter in PARAMETERS:
-            descriptor = ParameterDescriptor(description=parameter.description, read_only=True)
-            self.declare_parameter(parameter.name, parameter.default, descriptor)
-        refuse_unknown(name for name in self._parameter_overrides if not self.has_parameter(name))
-        values = {p.name: self.get_parameter(p.name).value for p in PARAMETERS}
+        values = declare_parameters(self, PARAMETERS, others=GAMEPAD_PARAMETERS)
         self._teleop = Teleop(make_config(values))
         self._stamped: bool = values["use_stamped"]
         self._frame_id: str = values["frame_id"]
