@@ -149,6 +149,9 @@ class Teleop:
         """Follows the `estop` topic; a release changes nothing, only the bridge's reset does."""
         if pressed:
             self._latch_estop(now)
+            # Whoever said it, e.g. the browser, said it once: see to it that the bridge hears.
+            if self._estop_sent is None:
+                self._estop_sent = now
 
     def on_bridge(self, reset_required: bool, stopped: bool, now: float) -> None:
         """Follows the bridge: an e-stop ends when a bridge that had latched it is reset.
@@ -217,7 +220,7 @@ class Teleop:
             self._pending.modes.append(request)
 
     def _must_repeat_estop(self, now: float) -> bool:
-        """Whether an e-stop of ours may not have reached the bridge, which need not run yet."""
+        """Whether the e-stop may not have reached the bridge, which need not run yet."""
         if self._estop_sent is None or self._bridge_stopped:
             return False
         return now - self._estop_sent >= ESTOP_PERIOD_S

@@ -157,3 +157,10 @@ def test_a_profile_names_only_parameters_that_exist_and_has_an_estop(path):
     source = "remote" if path.stem == "unitree" else "joystick"
     assert config.mappings[source].chords["estop"]
     assert config.mappings[source].require_enable_button
+
+
+def test_the_remote_drives_beside_every_profile_as_its_own_profile_says():
+    path = next(path for path in PROFILES if path.stem == "unitree")
+    values = yaml.safe_load(path.read_text())["/**"]["ros__parameters"]
+    defaults = {p.name: p.default for p in PARAMETERS if p.name in values}
+    assert values == defaults

@@ -257,7 +257,7 @@ def type_of_navigation(robot: Robot, speed: float) -> Twist | TwistStamped:
 @pytest.mark.parametrize(
     ("parameter", "words"),
     [
-        ("rate_hz:=0.0", "parameter rate_hz is 0.0; allowed is "),
+        ("rate_hz:=0.0", "parameter rate_hz is 0.0; allowed: "),
         ("rate_hz:=fast", "rate_hz"),
         ("device_:=x", "unknown parameter device_; known are: "),
     ],
