@@ -359,7 +359,7 @@ def _parse_robot(name: str, value: object) -> str:
     return "aliengo"
 
 
-# The upper bounds on the gains are sanity bounds far above anything used on this robot (60 and 2).
+# Gains beyond those that the bridge passes on would bring the robot down as it begins to walk.
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "schema_version": lambda name, value: value,
     "kind": _parse_kind,
@@ -368,8 +368,8 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "default_joint_positions": _per_joint(robot.JOINT_LOWER, robot.JOINT_UPPER),
     "action_scale": _per_joint(1e-3, 2.0),
     "action_clip": _positive,
-    "kp": _per_joint(1.0, 300.0),
-    "kd": _per_joint(0.0, 20.0),
+    "kp": _per_joint(1.0, robot.KP_MAX),
+    "kd": _per_joint(0.0, robot.KD_MAX),
     "torque_limits": _per_joint(1.0, robot.TORQUE_LIMITS),
     # At most half of the time after which the bridge takes a silent commander for dead.
     "control_period_s": lambda name, value: _number(name, value, 0.002, 0.05),

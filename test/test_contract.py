@@ -79,6 +79,7 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"kp": [60.0] * 11}, "kp: expected 12 numbers, found 11 values"),
         ({"kp": [60.0] * 11 + [float("nan")]}, r"kp\[11\]: expected a finite number"),
         ({"kd": [2.0] * 11 + [50.0]}, r"kd\[11\] \(RR_calf_joint\)"),
+        ({"kp": [121.0] + [60.0] * 11}, r"kp\[0\] \(FL_hip_joint\).*120.*found 121"),
         ({"torque_limits": [55.0] * 12}, r"torque_limits\[0\] \(FL_hip_joint\).*found 55.0"),
         (
             {"default_joint_positions": [0.0] * 12},

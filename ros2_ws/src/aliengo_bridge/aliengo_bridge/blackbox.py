@@ -55,11 +55,12 @@ class Tick:
 class BlackBox:
     """A ring of the last ticks."""
 
-    def __init__(self, ticks: int = 500) -> None:
+    def __init__(self, ticks: int = 660) -> None:
         """Start empty.
 
         Args:
-            ticks: Length of the ring; one second at 500 Hz.
+            ticks: Length of the ring; by default 1.2 s at 500 Hz with a tick more for each of 50
+                commands a second, a second of it before the fault and the rest after it.
         """
         self._ring: deque[Tick] = deque(maxlen=ticks)
 

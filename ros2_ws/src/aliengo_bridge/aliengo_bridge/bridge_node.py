@@ -151,8 +151,10 @@ class BridgeNode(Node):
         text = self._name_commanders() if conflict else ""
         if text == self._conflict:
             return
+        told = self.control.call("set_condition", Fault.SECOND_COMMANDER, text or None)
+        if told.done() and told.exception() is not None:
+            return  # not heard: the next command, or the next look, says it again
         self._conflict = text
-        self.control.call("set_condition", Fault.SECOND_COMMANDER, text or None)
 
     def _name_commanders(self) -> str:
         """Say who commands, as far as is known: a node is heard before its name is."""
@@ -314,7 +316,7 @@ class BridgeNode(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [
             DiagnosticStatus(
-                name=f"bridge: {report.name}",
+                name=f"{self.get_fully_qualified_name().lstrip('/')}: {report.name}",
                 hardware_id="aliengo",
                 level=bytes([report.level]),
                 message=report.message,

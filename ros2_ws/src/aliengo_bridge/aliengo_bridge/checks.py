@@ -99,7 +99,8 @@ def passive_joints(command: LowCommand) -> np.ndarray:
     still = loose & (command.tau[_JOINTS] == 0.0)
     # A velocity target other than zero drives even a joint without position loop.
     drives = (command.kd[_JOINTS] > 0.0) & (command.dq[_JOINTS] != 0.0)
-    return (command.mode[_JOINTS] == MODE_BRAKE) | (still & ~drives)
+    passive: np.ndarray = (command.mode[_JOINTS] == MODE_BRAKE) | (still & ~drives)
+    return passive
 
 
 def is_passive(command: LowCommand) -> bool:
@@ -144,7 +145,8 @@ def command_problem(command: LowCommand, limits: SafetyLimits) -> Problem | None
 def held_joints(command: LowCommand) -> np.ndarray:
     """Return for each joint whether the command has a position for it (12,)."""
     position = command.q[_JOINTS] < np.float32(POSITION_STOP)
-    return ~passive_joints(command) & (command.kp[_JOINTS] > 0.0) & position
+    held: np.ndarray = ~passive_joints(command) & (command.kp[_JOINTS] > 0.0) & position
+    return held
 
 
 def _far_outside(command: LowCommand, limits: SafetyLimits) -> Problem | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
+from aliengo_description import robot
+
 __all__ = ["LimitSpec", "LooseningError", "SafetyLimits", "limit_specs"]
 
 Direction = Literal["lower", "higher", "fixed"]
@@ -114,8 +116,12 @@ class SafetyLimits:
     tilt_rad: float = _limit(
         1.0, 0.2, 1.4, "rad", "lower", "angle between the body's and the world's vertical: damping"
     )
-    kp_max: float = _limit(120.0, 1.0, 200.0, "N m/rad", "lower", "largest position gain accepted")
-    kd_max: float = _limit(10.0, 0.5, 20.0, "N m s/rad", "lower", "largest velocity gain accepted")
+    kp_max: float = _limit(
+        robot.KP_MAX, 1.0, 200.0, "N m/rad", "lower", "largest position gain accepted"
+    )
+    kd_max: float = _limit(
+        robot.KD_MAX, 0.5, 20.0, "N m s/rad", "lower", "largest velocity gain accepted"
+    )
     power_w: float = _limit(
         1000.0, 100.0, 1000.0, "W", "lower", "largest sum of |torque x speed| over all joints"
     )

@@ -54,7 +54,7 @@ class CommandShaper:
             state: The newest state.
             limits: What is allowed.
         """
-        shaped = LowCommand(led=command.led, comm_version=command.comm_version)
+        shaped = LowCommand(led=command.led)
         passive = passive_joints(command)
         measured, speed = state.q[_JOINTS], state.dq[_JOINTS]
         no_position = passive | (command.q[_JOINTS] >= np.float32(POSITION_STOP))
@@ -100,4 +100,5 @@ def _bounded(
     values: np.ndarray, lower: np.ndarray | float, upper: np.ndarray | float
 ) -> np.ndarray:
     # np.clip costs three times as much on twelve numbers.
-    return np.minimum(np.maximum(values, lower), upper)
+    bounded: np.ndarray = np.minimum(np.maximum(values, lower), upper)
+    return bounded

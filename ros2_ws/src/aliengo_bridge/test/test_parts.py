@@ -90,6 +90,20 @@ def test_tick_times_report_rate_and_percentiles() -> None:
     assert summary.missed == 0
 
 
+def test_tick_times_are_of_the_window_and_forget_what_was_before_it() -> None:
+    times = TickTimes(0.002, window=100)
+    deadline = 0.0
+    for late in (*[0.0] * 300, 0.05, *[0.0] * 50):
+        deadline = times.add(deadline, deadline + late) + 0.002
+    assert times.summary().max_s == pytest.approx(0.05, rel=1e-5)
+    for _ in range(100):
+        deadline = times.add(deadline, deadline + 0.001) + 0.004  # 250 Hz from now on
+    summary = times.summary()
+    assert summary.max_s == pytest.approx(0.001, rel=1e-5)
+    assert summary.rate_hz == pytest.approx(250.0, rel=0.01)
+    assert (summary.ticks, summary.missed) == (451, 25)
+
+
 @pytest.mark.parametrize("bit", range(16))
 def test_remote_buttons_stand_at_their_bits(bit: int) -> None:
     block = np.zeros(40, dtype=np.uint8)

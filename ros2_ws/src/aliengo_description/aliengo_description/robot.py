@@ -15,7 +15,7 @@ moves the thigh by 3.8 mm); torque and speed limits from O, the official ones (A
 exceed them); masses and inertias from O. A's leg inertias are not used: they equal O's after the
 parallel axis theorem, that is, they are taken about the joint and then labelled as about the centre
 of mass, which makes the calf three times too hard to swing (`test_inertia.py` shows it). What
-remains unknown is exported as a ``*_RANGE`` for randomisation.
+remains unknown of the joints is exported as a ``*_RANGE`` for randomisation.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ LYING_JOINT_POSITIONS = _constant([0.2, 1.16, -2.7, -0.2, 1.16, -2.7] * 2)  # [r
 # does not hold it; deployments on the robot stand up with 60 / 2.
 KP = _per_joint(60.0, 60.0, 60.0)  # [N m/rad]
 KD = _per_joint(2.0, 2.0, 2.0)  # [N m s/rad]
+# What a policy file may ask for, and what the bridge passes on unless it is told to pass on less:
+# standing on 100 and 3 is the most that is used.
+KP_MAX = 120.0  # [N m/rad]
+KD_MAX = 10.0  # [N m s/rad]
 ACTION_SCALE = _per_joint(0.25, 0.25, 0.25)  # [rad per unit of action]
 CONTROL_PERIOD_S = 0.02  # policy step
 
@@ -256,13 +260,11 @@ TOTAL_MASS = TRUNK_MASS + sum(
     hip_inertial(leg).mass + thigh_inertial(leg).mass + CALF_INERTIAL.mass + FOOT_INERTIAL.mass
     for leg in range(4)
 )
-# Lightest trunk of the published files (the March 2022 one) and heaviest (M). M's total of 24.6 kg
-# is near ours.
-TRUNK_MASS_RANGE: tuple[float, float] = (9.041, 13.042)  # [kg]
+# The published trunks weigh 9.041 kg (the March 2022 file) to 13.042 kg (M); M's total of 24.6 kg is
+# near ours.
 
-# Gazebo file 0.6, the published training 1.0: nominal between them, and their spread.
+# Gazebo file 0.6, the published training 1.0: nominal between them.
 FOOT_FRICTION = 0.8
-FOOT_FRICTION_RANGE: tuple[float, float] = (0.6, 1.0)
 
 
 # --- files ----------------------------------------------------------------------------------------
