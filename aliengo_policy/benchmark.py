@@ -158,7 +158,7 @@ def _spread(values: Any) -> dict[str, float]:
 
 def _last(diagnostics: dict[str, list[dict[str, str]]], name: str) -> dict[str, str]:
     for key, values in diagnostics.items():
-        if key.lstrip("/").endswith(name):
+        if key.endswith(name):
             return values[-1]
     return {}
 

@@ -26,41 +26,45 @@ class Argument:
     """One argument of a bring-up, the same in the launch files and on the command line."""
 
     name: str
-    default: str | int | float | bool
     description: str
+
+    @property
+    def default(self) -> str | int | float | bool:
+        """Value where none is given: that of :class:`GraphSettings`."""
+        value: str | int | float | bool = getattr(GraphSettings, self.name)
+        return value
 
 
 COMMON_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("policy", "base", "policy to walk with: a name in models/ or a path to an ONNX file"),
-    Argument("policy_type", "", "amp or residual: the same choice, as earlier deployments name it"),
-    Argument("checkpoint", "", "training checkpoint (.pt) or ONNX file to use instead of policy"),
-    Argument("device", "cpu", "kept for earlier command lines: policies always run on the CPU"),
-    Argument("max_vel", 1.0, "largest commanded planar speed [m/s]"),
-    Argument("max_yaw_vel", 1.0, "largest commanded turn rate [rad/s]"),
-    Argument("max_steps", 0, "policy steps (50 per second) before walking ends; 0 = no end"),
-    Argument("experiment_name", "", "name of the recording; empty = date and time"),
-    Argument("namespace", "", "prefix of all topics and nodes, for more than one robot"),
-    Argument("teleop", "none", "controller profile in config/teleop/ (xbox, ps5, ...), or none"),
-    Argument("web", False, "live view with buttons and a stick at http://127.0.0.1:8080"),
+    Argument("policy", "policy to walk with: a name in models/ or a path to an ONNX file"),
+    Argument("policy_type", "amp or residual: the same choice, as earlier deployments name it"),
+    Argument("checkpoint", "training checkpoint (.pt) or ONNX file to use instead of policy"),
+    Argument("device", "kept for earlier command lines: policies always run on the CPU"),
+    Argument("max_vel", "largest commanded planar speed [m/s]"),
+    Argument("max_yaw_vel", "largest commanded turn rate [rad/s]"),
+    Argument("max_steps", "policy steps (50 per second) before walking ends; 0 = no end"),
+    Argument("experiment_name", "name of the recording; empty = date and time"),
+    Argument("namespace", "prefix of all topics and nodes, for more than one robot"),
+    Argument("teleop", "controller profile in config/teleop/ (xbox, ps5, ...), or none"),
+    Argument("web", "live view with buttons and a stick at http://127.0.0.1:8080"),
     Argument(
         "web_host",
-        "127.0.0.1",
         "address the live view listens on; 0.0.0.0 = whoever reaches it can move the robot",
     ),
-    Argument("shadow", False, "run everything, but withhold the commands from the robot"),
-    Argument("record", False, "record all topics into logs/bags/"),
-    Argument("log_level", "info", "debug, info, warn or error"),
-    Argument("local_port", 8082, "UDP port of this machine"),
+    Argument("shadow", "run everything, but withhold the commands from the robot"),
+    Argument("record", "record all topics into logs/bags/"),
+    Argument("log_level", "debug, info, warn or error"),
+    Argument("local_port", "UDP port of this machine"),
 )
 REAL_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("robot_address", "192.168.123.10", "IPv4 address of the robot's control board"),
-    Argument("robot_port", 8007, "UDP port of the robot's control board"),
-    Argument("link", "udp", "way to the robot: udp (native protocol), sdk (vendor's) or lcm"),
+    Argument("robot_address", "IPv4 address of the robot's control board"),
+    Argument("robot_port", "UDP port of the robot's control board"),
+    Argument("link", "way to the robot: udp (native protocol), sdk (vendor's) or lcm"),
     *COMMON_ARGUMENTS,
 )
 SIM_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("robot_port", 8007, "UDP port of the simulated robot"),
-    Argument("viewer", False, "open MuJoCo's window"),
+    Argument("robot_port", "UDP port of the simulated robot"),
+    Argument("viewer", "open MuJoCo's window"),
     *COMMON_ARGUMENTS,
 )
 

@@ -33,6 +33,7 @@ from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_description import robot
 from aliengo_description.middleware import avoid_shared_memory
+from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.contract import ContractError
@@ -47,7 +48,6 @@ from aliengo_policy.parameters import (
     make_settings,
     resolve_policy,
 )
-from aliengo_policy.parameters_node import declare_parameters
 from aliengo_policy.paths import shared_folder
 from aliengo_policy.statistics import StepStatistics
 from aliengo_policy.stream_node import StreamNode
@@ -324,7 +324,7 @@ class PolicyNode(StreamNode):
         }
         status = DiagnosticStatus(
             level=level,
-            name=f"{self.get_fully_qualified_name()}: control",
+            name=f"{self.get_fully_qualified_name().lstrip('/')}: control",
             message=summary,
             hardware_id="aliengo",
             values=[KeyValue(key=key, value=value) for key, value in pairs.items()],

@@ -66,7 +66,7 @@ def _check_robot(group: ProcessGroup, namespace: str, seconds: float, guided: bo
 
     listener = Listener(namespace)
     try:
-        listener.wait_for_state(_FIRST_STATE_S, lambda: group.poll() is not None)
+        listener.wait(_FIRST_STATE_S, lambda: group.poll() is not None)
         ending = group.poll()
         if ending is not None:
             return [Result("link", False, ending.reason)]

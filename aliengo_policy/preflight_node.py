@@ -57,23 +57,25 @@ class Listener:
         self._executor.shutdown()
         self._node.destroy_node()
 
-    def wait_for_state(self, seconds: float, given_up: Callable[[], bool]) -> bool:
-        """Wait until the first state arrives."""
+    def wait(self, seconds: float, given_up: Callable[[], bool]) -> None:
+        """Wait until the first state and the bridge's first report have come."""
         end = time.monotonic() + seconds
-        while not self._times and time.monotonic() < end and not given_up():
+        while time.monotonic() < end and not given_up():
+            if self._times and self._bridge is not None:
+                return
             self._executor.spin_once(timeout_sec=0.1)
-        return bool(self._times)
 
     def listen(self, seconds: float) -> Observed:
         """Everything that arrives in the next ``seconds``."""
         self._times.clear()
         self._rows.clear()
+        before = self._bridge or BridgeState()  # it may have run, and seen bad packets, for long
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0.0:
             self._executor.spin_once(timeout_sec=left)
-        return self._observed()
+        return self._observed(before)
 
-    def _observed(self) -> Observed:
+    def _observed(self, before: BridgeState) -> Observed:
         rows = np.array(self._rows, dtype=np.float64).reshape(-1, sum(n for _, n in _FLOATS))
         ends = np.cumsum([count for _, count in _FLOATS])[:-1]
         q, dq, quaternions, gyroscope, accelerometer = np.split(rows, ends, axis=1)
@@ -87,10 +89,13 @@ class Listener:
             angular_velocities=gyroscope,
             accelerations=accelerometer,
             temperatures=newest.astype(np.float64),
-            received=bridge.received,
-            lost=bridge.lost,
-            broken=bridge.crc_errors + bridge.length_errors,
-            foreign=bridge.foreign_packets,
+            received=bridge.received - before.received,
+            lost=bridge.lost - before.lost,
+            broken=bridge.crc_errors
+            - before.crc_errors
+            + bridge.length_errors
+            - before.length_errors,
+            foreign=bridge.foreign_packets - before.foreign_packets,
             fault=f"{bridge.fault} ({bridge.fault_detail})" if bridge.fault else "",
         )
 

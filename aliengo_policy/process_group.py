@@ -34,7 +34,7 @@ class Ending:
 class _Child:
     spec: ProcessSpec
     process: subprocess.Popen[str]
-    reader: threading.Thread
+    reader: threading.Thread = field(init=False)
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=5))
 
 
@@ -88,7 +88,7 @@ class ProcessGroup:
                 preexec_fn=setup,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "RCUTILS_COLORIZED_OUTPUT": "0"},
             )
-            child = _Child(spec, process, threading.Thread(name=spec.name, daemon=True))
+            child = _Child(spec, process)
             child.reader = threading.Thread(target=self._follow, args=(child,), daemon=True)
             child.reader.start()
             self._children.append(child)

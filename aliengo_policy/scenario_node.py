@@ -142,7 +142,7 @@ class Scenario:
             if time.monotonic() > deadline:
                 raise ScenarioError(f"{mode} was not granted: {self.mode}, {self._reason()}")
             self.request(mode)
-            self.spin(0.5, lambda: self.mode in reached)
+            self.spin(REQUEST_PERIOD_S, lambda: self.mode in reached)
 
     def request(self, mode: str) -> None:
         """Ask for a mode once."""

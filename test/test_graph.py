@@ -79,12 +79,11 @@ def test_executables_are_installed_under_the_graphs_names() -> None:
         assert entry in (folder / "setup.py").read_text(), entry
 
 
-@pytest.mark.parametrize("arguments", [REAL_ARGUMENTS, SIM_ARGUMENTS])
-def test_arguments_are_settings_with_the_same_defaults(arguments: tuple) -> None:
-    defaults = vars(GraphSettings())
-    for argument in arguments:
-        assert argument.description
-        assert defaults[argument.name] == argument.default, argument.name
+def test_every_setting_is_an_argument_with_its_default_and_a_description() -> None:
+    arguments = {argument.name: argument for argument in (*REAL_ARGUMENTS, *SIM_ARGUMENTS)}
+    defaults = {name: argument.default for name, argument in arguments.items()}
+    assert defaults == vars(GraphSettings())
+    assert all(argument.description for argument in arguments.values())
 
 
 def test_wrong_values_are_refused_with_the_allowed_ones() -> None:

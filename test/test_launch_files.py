@@ -91,7 +91,7 @@ def test_a_wrong_value_is_named() -> None:
     with pytest.raises(
         ValueError, match="argument shadow: expected true or false, found 'perhaps'"
     ):
-        convert(Argument("shadow", False, "x"), "perhaps")
+        convert(Argument("shadow", "x"), "perhaps")
 
 
 def test_ros2_bag_records_where_it_is_installed(

@@ -19,8 +19,6 @@ MODEL = ROOT / "models" / "base.onnx"
 SERVO = np.full(12, 0x0A, np.uint8)
 ODOMETRY_MS, POLICY_MS = 10, 20
 
-pytestmark = pytest.mark.skipif(not MODEL.is_file(), reason="models/base.onnx is not trained yet")
-
 
 def sensor_config() -> SensorConfig:
     values = yaml.safe_load((ROOT / "config" / "sim.yaml").read_text())["/**"]["ros__parameters"]

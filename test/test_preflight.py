@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
+from aliengo_msgs.msg import BridgeState
+from browser import wait_for
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from unitree_legged_msgs.msg import LowState
 
 from aliengo_description import robot
 from aliengo_policy import preflight
 from aliengo_policy import preflight_checks as checks
 from aliengo_policy.preflight_checks import Observed, Result
+from aliengo_policy.preflight_node import Listener
 from aliengo_policy.testing import write_linear_policy
 
 STATES = 1000
@@ -123,6 +129,31 @@ def test_a_cable_that_is_pulled_while_a_leg_is_moved_fails_that_leg() -> None:
     result = preflight._check_leg(lambda _: silent, healthy(), "FL")
     assert result.passed is False
     assert "no state" in result.detail
+
+
+@pytest.mark.integration
+def test_packets_count_from_the_start_of_listening() -> None:
+    rclpy.init()
+    listener, node = Listener(""), rclpy.create_node("robot")
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    reports = node.create_publisher(BridgeState, "bridge/state", latched)
+    states = node.create_publisher(LowState, "low_state", 10)
+    try:
+        before = BridgeState(received=90_000, lost=800, crc_errors=3, length_errors=1)
+        before.foreign_packets = 7
+        reports.publish(before)
+        wait_for(lambda: states.get_subscription_count() == 1, "the listener")
+        states.publish(LowState())
+        listener.wait(20.0, lambda: False)
+        after = BridgeState(received=91_000, lost=802, crc_errors=3, length_errors=2)
+        after.foreign_packets = 7
+        reports.publish(after)  # nobody takes it before the listening has begun
+        seen = listener.listen(2.0)
+    finally:
+        listener.close()
+        node.destroy_node()
+        rclpy.shutdown()
+    assert (seen.received, seen.lost, seen.broken, seen.foreign) == (1000, 2, 1, 0)
 
 
 def test_without_a_link_nothing_else_is_judged() -> None:

@@ -135,7 +135,7 @@ def joints(runs: Sequence[Run]) -> Figure | None:
 
 
 def torques(runs: Sequence[Run]) -> Figure | None:
-    """Torques as share of their limits."""
+    """Torques [N m] of each kind of joint, with their limits."""
     if not any("tau" in run.state for run in runs):
         return None
     figure, axes = _canvas(3, 6.5)

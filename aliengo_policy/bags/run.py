@@ -81,7 +81,7 @@ class Run:
         step: `policy/step`: the fields of PolicyStep.
         truth: Velocity vx, vy, wz in the base frame from the simulator.
         odometry: The same from the legs.
-        bridge: rate_hz, jitter_p99_s, lost and so on.
+        bridge: `bridge/state`: fault, fault_detail, missed_deadlines.
         events: Mode changes, faults, e-stops and changes of the operator, in order of time.
         problems: What could not be read, in words.
     """
@@ -131,7 +131,7 @@ def load_run(path: Path, namespace: str | None = None) -> Run:
     run.step = loader.group("step", {name: name for name in _STEP_PATHS})
     run.truth = loader.group("truth", _TWIST_PATHS, optional=True)
     run.odometry = loader.group("odometry", _TWIST_PATHS, optional=bool(run.truth))
-    bridge_paths = ("fault", "fault_detail", "rate_hz", "jitter_p99_s", "lost", "missed_deadlines")
+    bridge_paths = ("fault", "fault_detail", "missed_deadlines")
     run.bridge = loader.group("bridge", {name: name for name in bridge_paths})
     run.events = _events(run, loader)
     return run
