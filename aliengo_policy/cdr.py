@@ -1,4 +1,4 @@
-"""Reads chosen numbers straight out of a serialised ROS message of fixed size.
+"""Where the numbers of a serialised ROS message of fixed size stand, and a reader of chosen ones.
 
 At 500 Hz, turning every `low_state` into Python objects would cost more than the policy itself.
 The place of each number in the serialised form follows from the message's definition (OMG CDR,
@@ -8,26 +8,82 @@ header), so it is computed once and then read with one indexed copy.
 
 from __future__ import annotations
 
-import importlib
-import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-_HEADER_SIZE = 4
+from aliengo_policy.definitions import (
+    PRIMITIVES,
+    Field,
+    class_name,
+    definition_text,
+    parse_definition,
+)
+
+__all__ = ["HEADER_SIZE", "CdrLayout", "CdrReader", "FixedLayout", "LayoutError", "aligned"]
+
+HEADER_SIZE = 4
+"""Bytes of encapsulation header; alignment counts from its end."""
 _PLAIN_LITTLE_ENDIAN = 1  # second byte of the header
-_PRIMITIVES = {
-    "boolean": "?", "octet": "u1", "uint8": "u1", "int8": "i1", "uint16": "<u2", "int16": "<i2",
-    "uint32": "<u4", "int32": "<i4", "uint64": "<u8", "int64": "<i8",
-    "float": "<f4", "double": "<f8",
-}  # fmt: skip
-_ARRAY = re.compile(r"(?P<item>.+)\[(?P<count>\d+)\]$")
-_NAMED = re.compile(r"\w+/\w+$")
 
 
 class LayoutError(ValueError):
     """A message has no fixed layout, or serialised data does not have the expected one."""
+
+
+def aligned(offset: int, alignment: int) -> int:
+    """Return the next multiple of the alignment."""
+    return -(-offset // alignment) * alignment
+
+
+class FixedLayout:
+    """Where every number of a message without strings and sequences stands, by field path.
+
+    CDR aligns primitives, not structures, so that equal messages in an array can be laid out
+    differently; the offset of each single number is therefore kept.
+
+    Args:
+        types: the fields of all message types, as `parse_definition` gives them.
+        message: the one to lay out.
+
+    Attributes:
+        end: size of the message, header excluded.
+        offsets: of each value of a path such as ``motor_state.q``, from the end of the header.
+        codes: `struct` code of a path's values.
+        shapes: of a path's values; empty for a single one.
+
+    Raises:
+        LayoutError: for a field whose size varies.
+    """
+
+    def __init__(self, types: Mapping[str, tuple[Field, ...]], message: str) -> None:
+        self._types = types
+        self.end = 0
+        self.offsets: dict[str, list[int]] = {}
+        self.codes: dict[str, str] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._place(message, "", ())
+
+    def _place(self, message: str, prefix: str, shape: tuple[int, ...]) -> None:
+        for field in self._types[message]:
+            path = prefix + field.name
+            if field.type == "string" or field.size == -1:
+                kind = field.type if field.size != -1 else f"{field.type}[]"
+                raise LayoutError(f"field {path} has the type {kind}, whose size varies")
+            count = 1 if field.size is None else field.size
+            inner = shape if field.size is None else (*shape, count)
+            code = PRIMITIVES.get(field.type)
+            for _ in range(count):
+                if code is None:
+                    self._place(field.type, path + ".", inner)
+                    continue
+                width = struct.calcsize(code)
+                self.end = aligned(self.end, width)
+                self.offsets.setdefault(path, []).append(self.end)
+                self.codes[path], self.shapes[path] = code, inner
+                self.end += width
 
 
 class CdrLayout:
@@ -41,15 +97,18 @@ class CdrLayout:
     """
 
     def __init__(self, message_class: Any) -> None:
-        self._leaves: dict[str, tuple[np.dtype[Any], list[int]]] = {}
         self.name = message_class.__name__
-        self.size = _HEADER_SIZE + self._add_message(message_class, "", 0)
+        root = class_name(message_class)
+        self._layout = FixedLayout(parse_definition(root, definition_text(message_class)), root)
+        self.size = HEADER_SIZE + self._layout.end
 
     def offsets(self, path: str) -> tuple[np.dtype[Any], list[int]]:
         """Type and byte offsets, header included, of a leaf such as ``motor_state.q``."""
-        if path not in self._leaves:
-            raise LayoutError(f"{self.name} has no field {path!r}; it has {sorted(self._leaves)}")
-        return self._leaves[path]
+        if path not in self._layout.offsets:
+            known = sorted(self._layout.offsets)
+            raise LayoutError(f"{self.name} has no field {path!r}; it has {known}")
+        places = [HEADER_SIZE + offset for offset in self._layout.offsets[path]]
+        return np.dtype("<" + self._layout.codes[path]), places
 
     def reader(self, paths: Sequence[tuple[str, int]]) -> CdrReader:
         """Reader of the first ``count`` values of each ``(path, count)``; all of one type.
@@ -70,30 +129,6 @@ class CdrLayout:
                 f"one reader reads one type, not {sorted(str(kind) for kind in types)}"
             )
         return CdrReader(self, np.array(starts), types.pop())
-
-    def _add_message(self, message_class: Any, prefix: str, position: int) -> int:
-        for name, kind in message_class.get_fields_and_field_types().items():
-            position = self._add_field(prefix + name, kind, position)
-        return position
-
-    def _add_field(self, path: str, kind: str, position: int) -> int:
-        array = _ARRAY.match(kind)
-        item, count = (array["item"], int(array["count"])) if array else (kind, 1)
-        if item in _PRIMITIVES:
-            dtype = np.dtype(_PRIMITIVES[item])
-            position = -(-position // dtype.itemsize) * dtype.itemsize
-            _, offsets = self._leaves.setdefault(path, (dtype, []))
-            offsets += [_HEADER_SIZE + position + index * dtype.itemsize for index in range(count)]
-            return position + count * dtype.itemsize
-        if not _NAMED.match(item):
-            raise LayoutError(f"field {path} has the type {kind}, whose size varies")
-        package, name = item.split("/")
-        nested = getattr(importlib.import_module(f"{package}.msg"), name)
-        # Elements are laid out one by one: CDR aligns primitives, not structures, so that the
-        # padding inside the first element may differ from that in the others.
-        for _ in range(count):
-            position = self._add_message(nested, f"{path}.", position)
-        return position
 
 
 class CdrReader:

@@ -11,10 +11,10 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from aliengo_policy.bags.cdr import CdrError, Decoder
-from aliengo_policy.bags.definitions import DefinitionError, parse_definition
 from aliengo_policy.bags.metadata import qos_yaml
 from aliengo_policy.bags.read import Bag, BagError
 from aliengo_policy.bags.record import DiskFullError, Recorder
+from aliengo_policy.definitions import DefinitionError, parse_definition
 
 SAMPLE = "demo_msgs/msg/Sample"
 MOTOR = "demo_msgs/msg/Motor"

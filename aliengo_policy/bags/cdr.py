@@ -6,26 +6,21 @@ a whole recording of them is decoded at once. All others are decoded one by one.
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from aliengo_policy.bags.definitions import PRIMITIVES, Field, parse_definition, short_name
+from aliengo_policy.cdr import HEADER_SIZE, FixedLayout, LayoutError, aligned
+from aliengo_policy.definitions import PRIMITIVES, Field, parse_definition, short_name
 
 __all__ = ["CdrError", "Decoder"]
-
-HEADER_SIZE = 4
-"""Bytes of encapsulation header; alignment counts from its end."""
 
 
 class CdrError(ValueError):
     """A message does not fit its definition."""
-
-
-class _VariableSizeError(Exception):
-    """The type has no fixed layout."""
 
 
 class Decoder:
@@ -41,11 +36,9 @@ class Decoder:
         self.type_name = type_name
         self._types = parse_definition(type_name, text)
         self._root = short_name(type_name)
-        self._layout: _Layout | None = _Layout(self._types)
-        try:
-            self._layout.place(self._root)
-        except _VariableSizeError:
-            self._layout = None
+        self._layout: FixedLayout | None = None
+        with contextlib.suppress(LayoutError):
+            self._layout = FixedLayout(self._types, self._root)
 
     @property
     def is_fixed(self) -> bool:
@@ -157,42 +150,4 @@ class _Cursor:
         return value.decode(errors="replace")
 
     def _align(self, code: str) -> None:
-        self._position = _aligned(self._position, struct.calcsize(code))
-
-
-def _aligned(offset: int, alignment: int) -> int:
-    return -(-offset // alignment) * alignment
-
-
-class _Layout:
-    """Where every number of a message of fixed size stands, by field path.
-
-    CDR pads by the absolute offset, so that equal messages in an array can be laid out
-    differently; the offset of each single number is therefore kept.
-    """
-
-    def __init__(self, types: Mapping[str, tuple[Field, ...]]) -> None:
-        self._types = types
-        self.end = 0
-        self.offsets: dict[str, list[int]] = {}
-        self.codes: dict[str, str] = {}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
-    def place(self, message: str, prefix: str = "", shape: tuple[int, ...] = ()) -> None:
-        """Lays out one message at the current end."""
-        for field in self._types[message]:
-            if field.type == "string" or field.size == -1:
-                raise _VariableSizeError(prefix + field.name)
-            path = prefix + field.name
-            count = 1 if field.size is None else field.size
-            inner = shape if field.size is None else (*shape, count)
-            code = PRIMITIVES.get(field.type)
-            for _ in range(count):
-                if code is None:
-                    self.place(field.type, path + ".", inner)
-                    continue
-                width = struct.calcsize(code)
-                self.end = _aligned(self.end, width)
-                self.offsets.setdefault(path, []).append(self.end)
-                self.codes[path], self.shapes[path] = code, inner
-                self.end += width
+        self._position = aligned(self._position, struct.calcsize(code))

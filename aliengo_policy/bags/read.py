@@ -18,7 +18,7 @@ from mcap.stream_reader import StreamReader, get_chunk_data_stream
 from zstandard import ZstdError
 
 from aliengo_policy.bags.cdr import CdrError, Decoder
-from aliengo_policy.bags.definitions import DefinitionError
+from aliengo_policy.definitions import DefinitionError
 
 __all__ = ["Bag", "BagError", "Columns", "RawMessage", "Topic"]
 

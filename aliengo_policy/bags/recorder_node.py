@@ -22,11 +22,11 @@ from rclpy.subscription import Subscription
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
-from aliengo_policy.bags.definitions import definition_text
 from aliengo_policy.bags.losses import LossCounter
 from aliengo_policy.bags.metadata import qos_yaml
 from aliengo_policy.bags.record import Recorder
 from aliengo_policy.bags.rosbag import EXCLUDED, is_recorded, recording_folder
+from aliengo_policy.definitions import definition_text
 
 QUEUE_DEPTH = 5000
 """Ten seconds of the fastest topic: a stall of the disk loses nothing."""

@@ -10,7 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PRIMITIVES", "DefinitionError", "Field", "definition_text", "parse_definition"]
+__all__ = [
+    "PRIMITIVES",
+    "DefinitionError",
+    "Field",
+    "class_name",
+    "definition_text",
+    "parse_definition",
+]
 
 SEPARATOR = "=" * 80
 PRIMITIVES: dict[str, str] = {
@@ -65,7 +72,7 @@ def definition_text(message_type: Any) -> str:
     Args:
         message_type: A generated message class, such as `sensor_msgs.msg.Imu`.
     """
-    root = _class_name(message_type)
+    root = class_name(message_type)
     texts: dict[str, list[str]] = {}
     waiting = [(root, message_type)]
     while waiting:
@@ -162,7 +169,8 @@ def _split_idl(idl: str) -> tuple[str, str]:
     return _IDL_NAMES.get(idl, idl), suffix
 
 
-def _class_name(message_type: Any) -> str:
+def class_name(message_type: Any) -> str:
+    """Name of a message class as `package/Name`."""
     return f"{message_type.__module__.split('.')[0]}/{message_type.__name__}"
 
 
