@@ -74,15 +74,13 @@ def measure(seconds: float) -> tuple[TapRecord, Any]:
         assert [spec.name for spec in others] == [spec.name for spec in tapped]
         group = ProcessGroup([twin, *tapped])
 
-        def interrupted() -> str | None:
-            ending = group.poll()
-            return ending.reason if ending else None
-
         group.start()
         # After the start, so that the processes do not inherit it: a late command is a stop.
         raise_priority(OPERATOR)
         try:
-            reports = collect(seconds, interrupted, lambda text: print(text, file=sys.stderr))
+            reports = collect(
+                seconds, group.ending_reason, lambda text: print(text, file=sys.stderr)
+            )
         finally:
             group.stop()
             record = tap.finish()

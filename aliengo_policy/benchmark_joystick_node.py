@@ -106,15 +106,11 @@ def measure(flips: int) -> tuple[list[float], str]:
         tapped = sim_graph(replace(settings, robot_port=tap.port))[1:]
         group = ProcessGroup([sim_graph(settings)[0], *tapped])
 
-        def interrupted() -> str | None:
-            reason = group.poll()
-            return reason.reason if reason else None
-
         group.start()
         # After the start, so that the processes do not inherit it: a late joystick is no figure.
         raise_priority(OPERATOR)
         try:
-            _flip(flips, interrupted, events)
+            _flip(flips, group.ending_reason, events)
         except ScenarioError as error:
             ending = str(error)
         finally:

@@ -86,15 +86,11 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
     stay_local()
     group = _make_group(settings, real=False)
 
-    def interrupted() -> str | None:
-        ending = group.poll()
-        return ending.reason if ending else None
-
     group.start()
     # Here this process is the commander: a late command is a stop. After the start, so that the
     # others do not inherit it.
     raise_priority(OPERATOR)
-    scenario = open_scenario(script, settings.namespace, interrupted, _say)
+    scenario = open_scenario(script, settings.namespace, group.ending_reason, _say)
     endings: list[str] = []
     try:
         if interactive:

@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from aliengo_description import robot
-from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.run_node import run_node
 from aliengo_policy.link_frames import LinkFrame, fixed_frames, moving_frames
 
 try:
@@ -85,24 +82,7 @@ class DescriptionNode(Node):
 
 def main() -> None:
     """Run the node until it is shut down."""
-    avoid_shared_memory()
-    rclpy.init()
-    try:
-        node = DescriptionNode()
-    except (ValueError, ParameterException) as error:
-        rclpy.try_shutdown()
-        raise SystemExit(f"description: {error}") from None
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except RuntimeError:
-        # The context may close between two lines of a callback, which then fails in rcl.
-        if rclpy.ok():
-            raise
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    run_node("description", DescriptionNode)
 
 
 if __name__ == "__main__":

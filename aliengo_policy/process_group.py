@@ -115,6 +115,11 @@ class ProcessGroup:
                 self._first = self._endings.get_nowait()
         return self._first
 
+    def ending_reason(self) -> str | None:
+        """Why the group ends, or None while all that is critical runs."""
+        ending = self.poll()
+        return ending.reason if ending else None
+
     def wait(self) -> Ending:
         """Wait until a critical process dies or :meth:`end` is called."""
         while self._first is None:

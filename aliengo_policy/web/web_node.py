@@ -16,8 +16,6 @@ from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.task import Future
@@ -26,9 +24,9 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
-from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.run_node import run_node
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 
@@ -173,23 +171,16 @@ class WebNode(Node):
         self.view.update(self._status, now - self._start)
 
 
-def main() -> None:
-    """Runs the node until it is shut down."""
-    avoid_shared_memory()
-    rclpy.init()
-    try:
-        node = WebNode()
-    except (RuntimeError, ValueError, ParameterException) as error:
-        rclpy.try_shutdown()
-        raise SystemExit(f"web: {error}") from error
+def _serve(node: WebNode) -> None:
     try:
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         node.view.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+
+
+def main() -> None:
+    """Runs the node until it is shut down."""
+    run_node("web", WebNode, _serve, failures=(RuntimeError,))
 
 
 if __name__ == "__main__":

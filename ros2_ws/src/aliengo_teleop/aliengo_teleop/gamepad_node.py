@@ -8,10 +8,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.run_node import run_node
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.gamepad import GamepadError, follow, open_gamepad
 from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS
-from aliengo_teleop.run_node import run_node
 
 
 class GamepadNode(Node):

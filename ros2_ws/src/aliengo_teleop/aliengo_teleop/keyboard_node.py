@@ -19,8 +19,8 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Joy
 
+from aliengo_description.run_node import run_node
 from aliengo_teleop.keyboard import ESTOP, HELP, KeyboardPad
-from aliengo_teleop.run_node import run_node
 
 PERIOD_S = 0.02
 

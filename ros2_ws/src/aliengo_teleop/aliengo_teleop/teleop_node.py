@@ -23,11 +23,11 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.run_node import run_node
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS, make_config
-from aliengo_teleop.run_node import run_node
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

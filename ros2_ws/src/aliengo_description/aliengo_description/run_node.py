@@ -1,4 +1,4 @@
-"""Start, spin and quiet end of a node, the same for all nodes of this package."""
+"""Start, spin and quiet end of a node that has nothing to do before it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TypeVar
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from aliengo_description.middleware import avoid_shared_memory
@@ -22,7 +21,7 @@ def run_node(
     name: str,
     make: Callable[[], AnyNode],
     spin: Callable[[AnyNode], None] = rclpy.spin,
-    failures: tuple[type[Exception], ...] = (),
+    failures: tuple[type[RuntimeError], ...] = (),
 ) -> None:
     """Makes a node and runs it until it is shut down; a signal ends it quietly at any moment.
 
@@ -44,13 +43,14 @@ def run_node(
         except (ValueError, ParameterException) as error:
             raise SystemExit(f"{name}: {error}") from error
         spin(node)
-    except failures as error:
-        raise SystemExit(f"{name}: {error}") from error
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except rclpy_implementation.RCLError:
-        # A signal ends the context at any moment, also while topics are opened or in a publish().
+    except RuntimeError as error:
+        # A signal ends the context at any moment, also while topics are opened or in a publish(),
+        # and rcl's errors are of this kind.
         if rclpy.ok():
+            if isinstance(error, failures):
+                raise SystemExit(f"{name}: {error}") from error
             raise
     finally:
         if node is not None:
