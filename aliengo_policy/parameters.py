@@ -37,7 +37,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("realtime_priority", POLICY, "SCHED_FIFO priority where permitted, 0: none", 0, 90),
     Parameter("stand_kp", _SETTINGS.stand_kp, "gain outside WALK [N m/rad]", 20.0, robot.KP_MAX),
-    Parameter("stand_kd", _SETTINGS.stand_kd, "gain outside WALK [N m s/rad]", 0.5, robot.KD_MAX),
+    Parameter("stand_kd", _SETTINGS.stand_kd, "gain outside WALK [N m s/rad]", 0.5, 8.0),
     Parameter(
         "joint_speed", _SETTINGS.joint_speed, "of standing up, sitting down [rad/s]", 0.2, 4.0
     ),

@@ -21,6 +21,8 @@ from aliengo_policy.paths import shared_folder
 POLICY_TYPES = {"amp": ("base", "aliengo_amp"), "residual": ("residual", "aliengo_residual")}
 EXPORT_FOLDER = Path("logs/exported")
 _EXPORT = "from aliengo_training.cli.export import main; main()"
+_EXPORTER = b"2"
+"""Counts the exporters whose results differ, so that no file of an earlier one is taken again."""
 
 
 def prepare_policy(settings: GraphSettings, export_folder: Path = EXPORT_FOLDER) -> GraphSettings:
@@ -51,7 +53,7 @@ def _export(checkpoint: Path, task: str, folder: Path) -> Path:
             f"checkpoint {checkpoint} must be exported, which needs aliengo_training: "
             "run `make setup`, or export it elsewhere and give the ONNX file"
         )
-    digest = hashlib.sha256(checkpoint.read_bytes() + task.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(checkpoint.read_bytes() + task.encode() + _EXPORTER).hexdigest()[:12]
     output = folder / f"{checkpoint.stem}-{digest}.onnx"
     if output.is_file():
         return output

@@ -28,7 +28,8 @@ from aliengo_training.evaluation.rollouts import (
     roll_out,
     simulation_config,
 )
-from aliengo_training.evaluation.video import VideoError, write_video
+from aliengo_training.evaluation.video import write_video
+from aliengo_training.rendering import VideoError
 from aliengo_training.sim.mujoco_cpu import MujocoCpuSimulator
 from aliengo_training.sim.randomization import RandomizationConfig
 from aliengo_training.tasks.config import NoiseConfig

@@ -171,6 +171,15 @@ class WebNode(Node):
         self.view.update(self._status, now - self._start)
 
 
+def _make() -> WebNode:
+    try:
+        return WebNode()
+    except RuntimeError as error:
+        if not rclpy.ok():
+            raise
+        raise ValueError(str(error)) from error
+
+
 def _serve(node: WebNode) -> None:
     try:
         rclpy.spin(node)
@@ -180,7 +189,7 @@ def _serve(node: WebNode) -> None:
 
 def main() -> None:
     """Runs the node until it is shut down."""
-    run_node("web", WebNode, _serve, failures=(RuntimeError,))
+    run_node("web", _make, _serve)
 
 
 if __name__ == "__main__":

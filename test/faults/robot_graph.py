@@ -212,7 +212,8 @@ class RobotGraph:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             values = {item.key: item.value for item in status.values}
-            self.diagnostics[status.name] = {"message": status.message, **values}
+            name = status.name.removeprefix(self.namespace.strip("/") + "/")
+            self.diagnostics[name] = {"message": status.message, **values}
 
     @property
     def truths(self) -> list[Truth]:

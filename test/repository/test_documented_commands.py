@@ -7,6 +7,8 @@ import importlib.util
 import io
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -114,6 +116,15 @@ def test_our_programs_take_what_is_shown(command: str) -> None:
         parse(module, ["1" if word == "N" else word for word in arguments])
     else:  # a program, or one of its verbs, is named and not run
         help_of(module, arguments)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.name
+)
+def test_our_scripts_say_how_they_are_used(path: Path) -> None:
+    line = [sys.executable, str(path), "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:6]) == (0, "usage:"), done.stderr
 
 
 @pytest.mark.parametrize("command", of_kind(r"make "))

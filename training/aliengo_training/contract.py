@@ -107,6 +107,10 @@ class PolicySpec:
             values = np.asarray(getattr(self, name), dtype=np.float64)
             if values.shape != (12,) or not np.isfinite(values).all():
                 raise ExportError(f"{name} is {values.tolist()}: expected 12 finite numbers")
+        for name, most in (("kp", robot.KP_MAX), ("kd", robot.KD_MAX)):
+            largest = max(getattr(self, name))
+            if largest > most:
+                raise ExportError(f"{name} is up to {largest:g}: the bridge takes up to {most:g}")
         for field, keys in (
             ("command_ranges", {"vx", "vy", "wz"}),
             ("training", {"run", "task", "iteration", "git_commit"}),

@@ -85,7 +85,8 @@ def open_video(path: Path, frames_per_second: float) -> Iterator[Any]:
     if path.suffix == ".gif":
         options = {"duration": 1000.0 / frames_per_second, "loop": 0}
     try:
-        with imageio.get_writer(str(path), **options) as writer:
-            yield writer
+        writer = imageio.get_writer(str(path), **options)
     except ValueError as error:
         raise VideoError(f"{path} could not be written ({error}); try another ending") from error
+    with writer:
+        yield writer

@@ -214,6 +214,8 @@ BAD_FIELDS = [
     ({"kind": "residual", "gate": GATE}, "None for kind 'residual': it must be positive"),
     ({"kind": "residual", "gate": GATE, "residual_bound": 0.0}, "0.0 for kind 'residual'"),
     ({"kp": (60.0,) * 11}, "kp is .*expected 12"),
+    ({"kp": (60.0,) * 11 + (121.0,)}, "kp is up to 121: the bridge takes up to 120"),
+    ({"kd": (10.5,) * 12}, "kd is up to 10.5: the bridge takes up to 10"),
     ({"kd": (float("nan"),) * 12}, "kd is .*expected 12 finite"),
     ({"command_ranges": {"vx": (0.0, 1.0)}}, r"command_ranges has the keys \['vx'\]"),
     ({"training": {}}, r"training has the keys \[\]"),

@@ -11,7 +11,7 @@ from typing import Tuple
 import numpy as np
 
 from aliengo_description import robot
-from aliengo_training.sim.simulator import CONTACT_FORCE_N
+from aliengo_training.contact import CONTACT_FORCE_N
 
 __all__ = [
     "CARRIED_DUTY",

@@ -58,9 +58,9 @@ def write_video(
     Raises:
         VideoError: If there is no OpenGL, or no writer for the format.
     """
-    clips = [_titled(title, list(render(t, frames_per_second, seconds))) for title, t in panels]
-    length = max(len(clip) for clip in clips)
     with open_video(path, frames_per_second) as writer:
+        clips = [_titled(title, list(render(t, frames_per_second, seconds))) for title, t in panels]
+        length = max(len(clip) for clip in clips)
         for index in range(length):
             images = [clip[min(index, len(clip) - 1)] for clip in clips]
             writer.append_data(_grid(images, columns or len(images)))

@@ -19,8 +19,6 @@ from aliengo_description import robot
 
 NUM_JOINTS = 12
 NUM_FEET = 4
-CONTACT_FORCE_N = 2.0
-"""A foot that presses harder than this is on the ground [N]; the robot weighs 245 N."""
 
 
 @dataclass(frozen=True)

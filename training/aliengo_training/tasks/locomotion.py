@@ -13,14 +13,9 @@ import torch
 from torch import Tensor
 
 from aliengo_description import robot
+from aliengo_training.contact import CONTACT_FORCE_N
 from aliengo_training.sim.randomization import sample_parameters
-from aliengo_training.sim.simulator import (
-    CONTACT_FORCE_N,
-    NUM_FEET,
-    NUM_JOINTS,
-    RobotState,
-    Simulator,
-)
+from aliengo_training.sim.simulator import NUM_FEET, NUM_JOINTS, RobotState, Simulator
 from aliengo_training.tasks.commands import VelocityCommands
 from aliengo_training.tasks.config import TaskConfig
 from aliengo_training.tasks.geometry import LegGeometry, rotate, rotate_inverse, vertical_in_body

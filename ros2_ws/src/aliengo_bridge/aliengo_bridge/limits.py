@@ -117,10 +117,10 @@ class SafetyLimits:
         1.0, 0.2, 1.4, "rad", "lower", "angle between the body's and the world's vertical: damping"
     )
     kp_max: float = _limit(
-        robot.KP_MAX, 1.0, 200.0, "N m/rad", "lower", "largest position gain accepted"
+        robot.KP_MAX, 1.0, robot.KP_MAX, "N m/rad", "lower", "largest position gain accepted"
     )
     kd_max: float = _limit(
-        robot.KD_MAX, 0.5, 20.0, "N m s/rad", "lower", "largest velocity gain accepted"
+        robot.KD_MAX, 0.5, robot.KD_MAX, "N m s/rad", "lower", "largest velocity gain accepted"
     )
     power_w: float = _limit(
         1000.0, 100.0, 1000.0, "W", "lower", "largest sum of |torque x speed| over all joints"

@@ -32,16 +32,16 @@ def declare_parameters(
     given = node._parameter_overrides
     values = {}
     for parameter in parameters:
-        # First by our check, whose message says what is allowed.
+        # A number first by our check, whose message says what is allowed.
         value = given[parameter.name].value if parameter.name in given else parameter.default
-        if type(value) is type(parameter.default):
+        if parameter.is_number and type(value) is type(parameter.default):
             check_range(parameter, value)
         value = node.declare_parameter(
             parameter.name, parameter.default, _describe(parameter)
         ).value
         check_range(parameter, value)
         values[parameter.name] = value
-    known = [parameter.name for parameter in (*parameters, *others)]
+    known = list(dict.fromkeys(parameter.name for parameter in (*parameters, *others)))
     unknown = sorted(name for name in given if not node.has_parameter(name) and name not in known)
     if unknown:
         raise ValueError(f"unknown parameter {', '.join(unknown)}; known are: {', '.join(known)}")

@@ -96,3 +96,12 @@ def test_a_value_out_of_range_is_refused_in_our_words(declare) -> None:
         declare(rate=1.0)
     with pytest.raises(ValueError, match="allowed: 2 numbers from 0 to 500"):
         declare(band=[1.0, 2.0, 3.0])
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("given", [{"band": ["a", "b"]}, {"rate": "fast"}, {"port": 80.5}])
+def test_a_value_of_another_type_is_refused(declare, given) -> None:
+    from rclpy.exceptions import ParameterException
+
+    with pytest.raises(ParameterException, match=next(iter(given))):
+        declare(**given)
