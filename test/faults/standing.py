@@ -16,7 +16,7 @@ from truth import DEADLINE_S, wait_for
 if TYPE_CHECKING:
     from robot_graph import RobotGraph
 
-__all__ = ["stand_up"]
+__all__ = ["MOST_TRIES", "stand_up", "starved"]
 
 STARVED = ("", "command_stale", "state_stale")
 MOST_TRIES = 4
@@ -38,6 +38,15 @@ def stand_up(graph: RobotGraph) -> None:
         raise AssertionError(f"{error}\n{graph.describe()}") from None
     if attempt.tries > 1:
         warnings.warn(f"a busy machine: stood up only at try {attempt.tries}", stacklevel=3)
+
+
+def starved(graph: RobotGraph) -> str:
+    """Say how the machine held up states or commands for long enough to be a fault, if it did."""
+    bridge, policy = graph.bridge, graph.policy_state
+    if bridge.fault and bridge.fault in STARVED:
+        return f"{bridge.fault}, {bridge.fault_detail}"
+    silent = policy is not None and "no robot state" in policy.reason
+    return f"{policy.mode}, {policy.reason}" if silent else ""
 
 
 class _Attempt:
