@@ -126,7 +126,7 @@ def build_model(
     else:
         residual.check("residual", size, joints)
         graph.mlp("residual", residual, "residual_raw")
-        graph.bounded("residual_raw", spec.residual_bound, "residual_bounded")
+        graph.bounded("residual_raw", spec, "residual_bounded")
         graph.opening(spec, "gate")
         graph.node("Mul", ["gate", "residual_bounded"], "residual_gated")
         graph.node("Add", ["base_raw", "residual_gated"], "action_raw")
@@ -193,9 +193,10 @@ class _Graph:
             if index != last:
                 value = self.node(operator, [value], f"{name}.{index}.active", **attributes)
 
-    def bounded(self, value: str, bound: Optional[float], output: str) -> None:
+    def bounded(self, value: str, spec: PolicySpec, output: str) -> None:
         """Add ``bound * tanh(value / bound)``."""
-        limit = self.constant("residual_bound", [bound])
+        assert spec.residual_bound is not None
+        limit = self.constant("residual_bound", [spec.residual_bound])
         self.node("Div", [value, limit], "residual_ratio")
         self.node("Tanh", ["residual_ratio"], "residual_tanh")
         self.node("Mul", ["residual_tanh", limit], output)

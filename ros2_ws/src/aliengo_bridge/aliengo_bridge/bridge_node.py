@@ -60,6 +60,8 @@ _LATCHED = QoSProfile(
 _END_S = 2.0
 _NAME_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _UNNAMED = "a node not yet named"
+_SOMEBODY_ELSE = b"somebody else"
+"""Stands for a second commander where commands do not tell who sent them."""
 
 
 class BridgeNode(Node):
@@ -80,7 +82,6 @@ class BridgeNode(Node):
         self._stopping = False
         self._commanders = CommanderWatch()
         self._conflict = ""
-        self._crowded_until = float("-inf")
         self._published: Status | None = None
         self._last_fault = ""
         self._watched = 0
@@ -138,10 +139,9 @@ class BridgeNode(Node):
         identity = commander_in(data) or bytes((info.get("publisher_gid") or {}).get("data", b""))
         now = time.monotonic()
         conflict = self._commanders.hear(identity, now)
-        if not identity:  # nor does ROS 2 before Kilted tell who it is: trust the graph instead
-            conflict = self.count_publishers("low_cmd") > 1
-            if conflict:
-                self._crowded_until = now + CommanderWatch.ALIVE_S
+        # Nor does ROS 2 before Kilted tell who it is: trust the graph instead.
+        if not identity and self.count_publishers("low_cmd") > 1:
+            conflict = self._commanders.hear(_SOMEBODY_ELSE, now)
         if conflict:
             self._set_conflict(True)
             return
@@ -238,8 +238,7 @@ class BridgeNode(Node):
             return
         self._watched += 1
         if self._conflict:
-            now = time.monotonic()
-            self._set_conflict(self._commanders.conflict(now) or now < self._crowded_until)
+            self._set_conflict(self._commanders.conflict(time.monotonic()))
         status = snapshot.believed(time.monotonic())
         if status != self._published or self._watched % 5 == 0:
             self._announce(status)

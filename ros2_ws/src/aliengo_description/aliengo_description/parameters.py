@@ -41,28 +41,20 @@ def check_range(parameter: Parameter, value: Any) -> None:
     Raises:
         ValueError: naming the parameter, its value and what is allowed.
     """
-    low, high = parameter.low, parameter.high
-    bounded = low is not None and high is not None
-    if parameter.is_number:
-        numbers, expected = [value], 1
-    elif bounded:
-        numbers, expected = list(value), len(parameter.default)
-    else:
+    bounded = parameter.low is not None and parameter.high is not None
+    if not (parameter.is_number or bounded):
         return
-    finite = all(math.isfinite(number) for number in numbers)
-    if low is None or high is None:
-        if finite:
-            return
-        allowed = "a finite number"
-    else:
-        if finite and len(numbers) == expected and low <= min(numbers) <= max(numbers) <= high:
-            return
-        allowed = f"{low:g} to {high:g}"
-    if parameter.is_number:
-        raise ValueError(f"parameter {parameter.name} is {value}; allowed: {allowed}")
-    raise ValueError(
-        f"parameter {parameter.name} is {numbers}; allowed: {expected} numbers from {allowed}"
-    )
+    numbers = [value] if parameter.is_number else list(value)
+    expected = 1 if parameter.is_number else len(parameter.default)
+    low = -math.inf if parameter.low is None else parameter.low
+    high = math.inf if parameter.high is None else parameter.high
+    fits = all(math.isfinite(number) and low <= number <= high for number in numbers)
+    if fits and len(numbers) == expected:
+        return
+    allowed = f"{low:g} to {high:g}" if bounded else "a finite number"
+    if not parameter.is_number:
+        value, allowed = numbers, f"{expected} numbers from {allowed}"
+    raise ValueError(f"parameter {parameter.name} is {value}; allowed: {allowed}")
 
 
 def check_ranges(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> None:
