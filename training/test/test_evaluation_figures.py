@@ -52,6 +52,17 @@ def test_a_limp_that_follows_its_own_clip(limping: Trajectory) -> None:
     assert figures.phases["RR"] == pytest.approx(1 / 3, abs=0.03)
 
 
+def test_one_rollout_read_as_two_strides_does_not_move_the_period(limping: Trajectory) -> None:
+    cycle = clip_cycle(gait_clip(LIMP, SPEED, 3.0))
+    assert cycle is not None
+    rows = rollout_figures(limping, [cycle])
+    rows["period_s"][0] *= 2.0
+    rows["period_ratio"][0] *= 2.0
+    (figures,) = summarise(rows)
+    assert figures.period_s == pytest.approx(LIMP.period_s, rel=0.02)
+    assert figures.period_ratio == pytest.approx(1.0, abs=0.02)
+
+
 def test_another_gait_is_far_from_the_clip() -> None:
     cycle = clip_cycle(gait_clip(LIMP, 0.4, 3.0))
     assert cycle is not None

@@ -35,6 +35,25 @@ def test_a_strong_second_harmonic_does_not_halve_the_period() -> None:
     assert gait_period(np.repeat(signal, 12, axis=1), STEP) == pytest.approx(0.6, rel=0.01)
 
 
+def uneven(alternating: float, noise: float, seed: int) -> np.ndarray:
+    """Strides of 0.4 s in the mean, every second longer by a share, and noise on the joints [rad]."""
+    rng = np.random.default_rng(seed)
+    shares = alternating * (-1.0) ** np.arange(80) + 0.05 * rng.normal(size=80)
+    starts = np.concatenate([[0.0], np.cumsum(0.4 * (1.0 + shares))])
+    phase = np.interp(np.arange(0.0, 19.0, STEP), starts, np.arange(81.0))
+    return cycle(phase) + noise * rng.normal(size=(len(phase), 12))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_long_and_short_strides_are_not_read_as_one(seed: int) -> None:
+    assert gait_period(uneven(0.15, 0.1, seed), STEP) == pytest.approx(0.4, rel=0.05)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_strides_under_noise_have_a_period(seed: int) -> None:
+    assert gait_period(uneven(0.1, 0.3, seed), STEP) == pytest.approx(0.4, rel=0.05)
+
+
 def test_standing_and_noise_have_no_period() -> None:
     rng = np.random.default_rng(0)
     assert np.isnan(gait_period(np.zeros((500, 12)), STEP))

@@ -168,7 +168,7 @@ class CommandFigures:
         steady_lift_offs_per_s: The same without the seconds after pushes [1/s].
         style_reward: Mean style reward, NaN without a discriminator.
         fidelity: Joint-angle RMSE to the clip's mean cycle, by leg [rad]; NaN off the clip's speed.
-        period_ratio: Gait period over the clip's, NaN off the clip's speed.
+        period_ratio: Gait period over the clip's, median; NaN off the clip's speed.
     """
 
     vx: float
@@ -236,7 +236,7 @@ def _summary(command: Tuple[float, ...], rows: Mapping[str, np.ndarray]) -> Comm
     vx, vy, wz = (round(value, 6) for value in command)
     averaged = [f"{kind}_{axis}" for kind in ("rmse", "steady_rmse", "mean") for axis in _AXES]
     averaged += ["cost_of_transport", "torque_saturation", "target_rate", "drift"]
-    averaged += ["lift_offs_per_s", "steady_lift_offs_per_s", "style_reward", "period_ratio"]
+    averaged += ["lift_offs_per_s", "steady_lift_offs_per_s", "style_reward"]
     none_left = not rows["survived"].any()
     return CommandFigures(
         vx=vx,
@@ -254,6 +254,8 @@ def _summary(command: Tuple[float, ...], rows: Mapping[str, np.ndarray]) -> Comm
         target_step_median=_reduce(np.median, rows["target_step"]),
         target_step_pushed=_reduce(np.max, rows["target_step_pushed"]),
         fidelity=by_leg(rows["fidelity"]),
+        # Not the mean: a rollout whose strides vary much may be read as twice its period.
+        period_ratio=_reduce(np.median, rows["period_ratio"]),
         **{name: mean(name) for name in averaged},
     )
 

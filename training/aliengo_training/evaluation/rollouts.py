@@ -155,13 +155,18 @@ def roll_out(
     """
     if len(commands) != simulator.num_envs:
         raise ValueError(f"{len(commands)} commands for {simulator.num_envs} environments")
-    with torch.random.fork_rng(), torch.no_grad():
+    # The devices by name: by default every GPU of the machine would be opened, for its generator.
+    with torch.random.fork_rng(_generators(simulator.device)), torch.no_grad():
         torch.manual_seed(config.seed)
         task = make_task(policy, simulator, config)
         command = torch.tensor(commands, dtype=torch.float32, device=simulator.device)
         task.commands.set_fixed(command)
         task.reset_all(spread_episodes=False)
         return _record(policy, task, command.cpu().numpy(), config)
+
+
+def _generators(device: torch.device) -> List[torch.device]:
+    return [device] if device.type == "cuda" else []
 
 
 def make_task(policy: OnnxPolicy, simulator: Simulator, config: RolloutConfig) -> LocomotionTask:

@@ -9,8 +9,13 @@ import numpy as np
 __all__ = ["fit_cycle", "gait_period"]
 
 _SLOWEST_GAIT_HZ, _FASTEST_GAIT_HZ = 0.4, 6.0
-#: Correlation with itself a period later, at least, to call a motion a rhythm.
-_WEAKEST_RHYTHM = 0.4
+#: Correlation with itself a period later, at least, to call a motion a rhythm. Under pushes and
+#: sensor noise the walks of trained policies have 0.3 to 0.5.
+_WEAKEST_RHYTHM = 0.25
+#: Of the highest peak's height, what the first must have: less than 1, for where long and short
+#: strides take turns, two are more like the next two than one is like the next; high enough for a
+#: second harmonic of 2.5 times the fundamental's amplitude, whose false peak at half the period has 0.72.
+_CLEAR_PEAK = 0.75
 #: Joints that move less than this (root mean square about their mean) do not walk [rad].
 _STILL_RAD = 0.02
 #: Harmonics of the gait frequency that describe a cycle.
@@ -43,7 +48,7 @@ def gait_period(joints: np.ndarray, period_s: float) -> float:
     if not peaks or max(match[lag] for lag in peaks) < _WEAKEST_RHYTHM:
         return float("nan")
     best = max(match[lag] for lag in peaks)
-    lag = next(lag for lag in peaks if match[lag] > 0.9 * best)
+    lag = next(lag for lag in peaks if match[lag] > _CLEAR_PEAK * best)
     curvature = match[lag - 1] - 2.0 * match[lag] + match[lag + 1]
     shift = 0.5 * (match[lag - 1] - match[lag + 1]) / curvature if curvature != 0.0 else 0.0
     return float((lag + shift) * period_s)
