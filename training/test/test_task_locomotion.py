@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from aliengo_description import robot
+from aliengo_training.contact import CONTACT_FORCE_N
 from aliengo_training.motion.scaling import ClipScaler, forward_speed
 from aliengo_training.motion.testing import wavy_clip
 from aliengo_training.sim import make_simulator
 from aliengo_training.sim.randomization import RandomizationConfig, sample_parameters
 from aliengo_training.sim.simulator import RobotState
 from aliengo_training.tasks.commands import VelocityCommands
-from aliengo_training.tasks.config import CommandConfig, TaskConfig
+from aliengo_training.tasks.config import CommandConfig, RewardConfig, TaskConfig
 from aliengo_training.tasks.locomotion import LocomotionTask
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 from aliengo_training.tasks.style import StyleConfig, StyleReference
@@ -177,6 +178,28 @@ def test_statistics_report_every_reward_term_and_start_over() -> None:
     statistics = task.pop_statistics()
     assert {f"reward/{name}" for name in task.reward_names} <= set(statistics)
     assert task.pop_statistics()["velocity_error"] == 0.0
+
+
+def test_a_leg_that_steps_too_quickly_pays_for_its_steps_too_many() -> None:
+    config = StyleConfig(speed_range=(0.5, 0.5), speeds=1, table_size=300)
+    reference = StyleReference([wavy_clip(frames=401)], config, 0.02, CPU)
+    reward = RewardConfig(cadence=1.0, carried_foot=0.0)
+    task = make_task(1, reference, reward=reward)
+    task.commands.set_fixed(torch.tensor([0.5, 0.0, 0.0]))
+    lifted = torch.zeros(1, 12)
+    lifted[:, 1:3] = torch.tensor([2.0, -3.0])  # thigh and calf of FL
+    contacts = [torch.zeros(4, dtype=torch.bool)]
+    for step in range(72):
+        task.step(lifted if step % 12 < 6 else torch.zeros(1, 12))
+        assert not task.terminated.any()
+        contacts.append(task.simulator.foot_forces[0] > CONTACT_FORCE_N)
+    own = float(reference.stride_time(torch.tensor([0.5])))
+    on_ground = torch.stack(contacts).numpy()
+    touchdown = on_ground[1:] & ~on_ground[:-1]
+    strides = [0.02 * np.diff(np.flatnonzero(column)) for column in touchdown.T]
+    assert len(strides[0]) >= 4
+    due = sum(float(np.maximum(1.0 - foot / own, 0.0).sum()) for foot in strides)
+    assert 72 * task.pop_statistics()["reward/cadence"] == pytest.approx(-due, rel=1e-4)
 
 
 def test_commands_stay_in_range_and_stand_as_often_as_configured() -> None:

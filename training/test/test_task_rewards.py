@@ -58,6 +58,9 @@ def signals(**changes: Any) -> Signals:
         "previous_targets": DEFAULT[None].clone(),
         "foot_contact": torch.zeros(1, 4, dtype=torch.bool),
         "foot_speed": torch.zeros(1, 4),
+        "touchdown": torch.zeros(1, 4, dtype=torch.bool),
+        "stride_time_s": torch.full((1, 4), 0.1),
+        "reference_stride_s": torch.tensor([0.4]),
         "fallen": torch.tensor([False]),
         "control_period_s": 0.02,
     }
@@ -68,6 +71,11 @@ MOVE = {"command": row(0.8, 0.1, 0.5), "linear_velocity_b": row(0.5, 0.5, 9.0)}
 TURN = {"command": row(9.0, 9.0, 0.5), "angular_velocity_b": row(9.0, 9.0, 0.2)}
 ON_GROUND = torch.tensor([[True, True, False, True]])
 STANDS = torch.tensor([True])
+# A stride of a quarter of the reference's time, one that is longer, one of three quarters, and a foot in the air.
+STRIDES = {
+    "touchdown": torch.tensor([[True, True, True, False]]),
+    "stride_time_s": row(0.1, 0.5, 0.3, 0.1),
+}
 
 # Planar error: 0.3^2 + 0.4^2 = 0.25; yaw error: 0.3^2 = 0.09.
 CASES: Dict[str, Tuple[Dict[str, Any], float]] = {
@@ -123,6 +131,7 @@ CASES: Dict[str, Tuple[Dict[str, Any], float]] = {
     "tilt": ({"gravity_b": row(0.6, 0.0, -0.8)}, -0.36),
     "carried_foot": ({"foot_contact": ON_GROUND}, -1.0),
     "bearing_feet": ({"foot_contact": torch.tensor([[True, True, False, True]])}, 0.75),
+    "cadence": (STRIDES, -(0.75 + 0.25)),
     "termination": ({"fallen": torch.tensor([True])}, -1.0),
 }
 
@@ -163,14 +172,25 @@ def test_a_foot_that_shall_be_carried_does_not_bear() -> None:
     assert terms[0, reward.names.index("bearing_feet")].item() == pytest.approx(2.0)
 
 
+def test_the_carried_foot_has_no_cadence() -> None:
+    reward = TaskReward(RewardConfig(carried_foot=1.0, carried_leg=0, cadence=2.0), CPU)
+    terms = reward.terms(signals(**STRIDES))
+    assert terms[0, reward.names.index("cadence")].item() == pytest.approx(-2.0 * 0.25)
+
+
+def test_without_a_reference_no_stride_is_too_short() -> None:
+    changes = {**STRIDES, "reference_stride_s": torch.zeros(1)}
+    assert only("cadence", 1.0).terms(signals(**changes)).item() == 0.0
+
+
 def test_a_leg_that_there_is_not_is_named() -> None:
     with pytest.raises(ValueError, match=r"reward\.carried_leg is 4, allowed are 0 FL, 1 FR"):
         TaskReward(RewardConfig(carried_leg=4), CPU)
 
 
-@pytest.mark.parametrize("name", ["carried_foot", "bearing_feet"])
+@pytest.mark.parametrize("name", ["carried_foot", "bearing_feet", "cadence"])
 def test_terms_of_the_gait_are_nothing_to_those_who_stand(name: str) -> None:
-    standing = signals(foot_contact=ON_GROUND, standing=STANDS)
+    standing = signals(**{**CASES[name][0], "standing": STANDS})
     assert only(name, 1.0).terms(standing).item() == 0.0
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aliengo_training.motion.clip import MotionClip
-from aliengo_training.motion.scaling import ScalingConfig
+from aliengo_training.motion.scaling import ClipScaler, ScalingConfig
 from aliengo_training.motion.testing import wavy_clip
 from aliengo_training.tasks.style import StyleConfig, StyleReference
 
@@ -73,3 +73,22 @@ def test_clips_that_cannot_be_drawn_from_are_refused() -> None:
         reference(wavy_clip(weight=-1.0))
     with pytest.raises(ValueError, match=r"weights are \[0\.0, 0\.0\]"):
         reference(wavy_clip(weight=0.0), wavy_clip(weight=0.0))
+
+
+def test_a_stride_at_a_speed_takes_the_shortest_clip_s_time_at_that_speed() -> None:
+    slow = wavy_clip(frames=401)
+    quick = dataclasses.replace(slow, frame_duration_s=0.8 * slow.frame_duration_s)
+    own = 2.0 * np.pi / 6.0  # of all joints of the wavy clip
+    config = StyleConfig(speed_range=(0.4, 1.0), speeds=7, table_size=100)
+    speed = torch.tensor([0.0, 0.4, 0.7, 1.0, 3.0])
+    for clips, stride in (([slow], own), ([slow, quick], 0.8 * own)):
+        drawn = StyleReference(clips, config, PERIOD_S, torch.device("cpu"))
+        rate = [ClipScaler(clips[-1], config.scaling).rate(v) for v in (0.4, 0.4, 0.7, 1.0, 1.0)]
+        np.testing.assert_allclose(
+            drawn.stride_time(speed).numpy(), stride / np.array(rate), rtol=0.01
+        )
+
+
+def test_a_clip_without_a_rhythm_has_no_stride() -> None:
+    drawn = reference(wavy_clip(frames=31))  # half a stride
+    assert drawn.stride_time(torch.tensor([SPEED])).tolist() == [0.0]

@@ -130,6 +130,7 @@ class RewardConfig:
         tilt: Penalty on squared planar gravity components.
         carried_foot: Penalty on contact of the carried foot while walking.
         bearing_feet: Reward for the share of the other feet that are on the ground while walking.
+        cadence: Penalty on strides of those feet that are shorter in time than the reference's at the commanded speed.
         termination: Penalty for a fall.
         carried_leg: Index of the leg that the gait carries (0 FL, 1 FR, 2 RL, 3 RR).
     """
@@ -159,6 +160,7 @@ class RewardConfig:
     tilt: float = 0.2
     carried_foot: float = 2.0
     bearing_feet: float = 0.0
+    cadence: float = 0.0
     termination: float = 2.0
     carried_leg: int = 1
 

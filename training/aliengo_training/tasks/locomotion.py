@@ -116,6 +116,8 @@ class LocomotionTask:
         self._previous_targets = torch.zeros(count, NUM_JOINTS, device=device)
         self._previous_joint_velocities = torch.zeros(count, NUM_JOINTS, device=device)
         self._previous_feet_w = torch.zeros(count, NUM_FEET, 3, device=device)
+        self._previous_contact = torch.zeros(count, NUM_FEET, dtype=torch.bool, device=device)
+        self._stride_time_s = torch.zeros(count, NUM_FEET, device=device)
         self.episode_steps = torch.zeros(count, dtype=torch.int64, device=device)
         self._push_remaining_s = torch.zeros(count, device=device)
         self.reward_terms = torch.zeros(len(self.reward_names), device=device)
@@ -168,7 +170,13 @@ class LocomotionTask:
         self.terminated.copy_(self._fallen(up, knee_heights) | invalid)
         self.timed_out.copy_((self.episode_steps >= self.max_episode_steps) & ~self.terminated)
         foot_speed = (feet_w - self._previous_feet_w)[..., :2].norm(dim=-1) / self._period
-        self._reward(self._rewards.terms(self._signals(up, foot_speed)), invalid)
+        contact = sim.foot_forces > CONTACT_FORCE_N
+        touchdown = contact & ~self._previous_contact
+        self._stride_time_s.add_(self._period)
+        signals = self._signals(up, foot_speed, contact, touchdown)
+        self._reward(self._rewards.terms(signals), invalid)
+        self._stride_time_s.masked_fill_(touchdown, 0.0)
+        self._previous_contact.copy_(contact)
         style = style_state(sim.joint_positions, feet, sim.joint_velocities)
         self.final_style_state.copy_(torch.where(invalid.unsqueeze(-1), self.style_state, style))
         self._count(invalid)
@@ -254,7 +262,9 @@ class LocomotionTask:
             | (sim.trunk_force > limits.trunk_force)
         )
 
-    def _signals(self, up: Tensor, foot_speed: Tensor) -> Signals:
+    def _signals(
+        self, up: Tensor, foot_speed: Tensor, contact: Tensor, touchdown: Tensor
+    ) -> Signals:
         sim = self.simulator
         return Signals(
             linear_velocity_b=rotate_inverse(sim.base_quaternion, sim.base_linear_velocity_w),
@@ -271,11 +281,20 @@ class LocomotionTask:
             joint_targets=self.joint_targets,
             demanded_targets=self._demanded_targets,
             previous_targets=self._previous_targets,
-            foot_contact=sim.foot_forces > CONTACT_FORCE_N,
+            foot_contact=contact,
             foot_speed=foot_speed,
+            touchdown=touchdown,
+            stride_time_s=self._stride_time_s,
+            reference_stride_s=self._reference_stride_s(),
             fallen=self.terminated,
             control_period_s=self._period,
         )
+
+    def _reference_stride_s(self) -> Tensor:
+        speed = gait_speed(self.commands.command)
+        if self._reference is None:
+            return torch.zeros_like(speed)
+        return self._reference.stride_time(speed)
 
     def _reset(self, mask: Tensor) -> None:
         """Start the masked episodes: new command, reference or default pose, nothing left of the last episode."""
@@ -297,6 +316,8 @@ class LocomotionTask:
         self.last_action.copy_(torch.where(rows, action, self.last_action))
         self.joint_targets.copy_(torch.where(rows, self._targets(action), self.joint_targets))
         self.episode_steps.masked_fill_(mask, 0)
+        # No stride yet: the first touchdown of an episode ends none that could have been too short.
+        self._stride_time_s.masked_fill_(rows, self.config.reset.episode_length_s)
 
     def _default_start(self) -> RobotState:
         count, limits = self.num_envs, self.config.reset

@@ -34,6 +34,9 @@ class Signals:
         previous_targets: (N, 12) [rad].
         foot_contact: (N, 4) bool.
         foot_speed: (N, 4) planar speed in the world [m/s].
+        touchdown: (N, 4) bool, come to the ground in this step.
+        stride_time_s: (N, 4) since the foot came to the ground before, this step included; long before its first [s].
+        reference_stride_s: (N,) the reference's at the commanded speed, 0 without one [s].
         fallen: (N,) bool.
         control_period_s: [s].
     """
@@ -54,6 +57,9 @@ class Signals:
     previous_targets: Tensor
     foot_contact: Tensor
     foot_speed: Tensor
+    touchdown: Tensor
+    stride_time_s: Tensor
+    reference_stride_s: Tensor
     fallen: Tensor
     control_period_s: float
 
@@ -111,6 +117,7 @@ class TaskReward:
             "tilt": self._tilt,
             "carried_foot": self._carried_foot,
             "bearing_feet": self._bearing_feet,
+            "cadence": self._cadence,
             "termination": self._termination,
         }
         weights = {name: getattr(config, name) for name in functions}
@@ -203,6 +210,15 @@ class TaskReward:
     def _bearing_feet(self, s: Signals) -> Tensor:
         """Share of the feet that bear the gait; against flight, which speed alone would end in."""
         return (s.foot_contact * self._bearing).sum(-1) * ~s.standing
+
+    def _cadence(self, s: Signals) -> Tensor:
+        """At each touchdown -(1 - T / T_reference), or 0: in a second, the steps too many in units of the reference's.
+
+        A foot that bounces or scuffs comes down twice, and pays nearly the whole for it.
+        """
+        reference = s.reference_stride_s.unsqueeze(-1)
+        short = (1.0 - s.stride_time_s / reference.clamp(min=1e-6)).clamp(min=0.0)
+        return -(short * s.touchdown * (self._bearing > 0.0)).sum(-1) * ~s.standing
 
     def _termination(self, s: Signals) -> Tensor:
         return -s.fallen.float()

@@ -12,13 +12,14 @@ be imitated by a quick one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aliengo_training.motion.clip import MotionClip, MotionSample, sample
+from aliengo_training.motion.rhythm import gait_period
 from aliengo_training.motion.scaling import ClipScaler, ScalingConfig
 from aliengo_training.sim.simulator import RobotState
 from aliengo_training.tasks.geometry import LegGeometry
@@ -115,6 +116,14 @@ class StyleReference:
         self.first, self.second, self.speed, *states = (column[order] for column in table)
         self._states = tuple(states)
         self._window = max(1, round(_SPEED_WINDOW * len(self.speed)))
+        self._strides = torch.tensor(
+            [_shortest_stride(clips, scalers, speed) for speed in self._speeds()],
+            dtype=torch.float32,
+            device=device,
+        )
+
+    def _speeds(self) -> List[float]:
+        return [float(v) for v in np.linspace(*self.config.speed_range, self.config.speeds)]
 
     def _draw(
         self,
@@ -125,10 +134,9 @@ class StyleReference:
     ) -> Tuple[Tensor, ...]:
         # Rows of one clip share out the speeds; what is left over goes to the slowest.
         sizes = [len(part) for part in np.array_split(np.arange(count), self.config.speeds)]
-        speeds = np.linspace(*self.config.speed_range, self.config.speeds)
         rows = [
-            self._rows_at(rng, scaler.at(float(speed)), float(speed), size, period)
-            for speed, size in zip(speeds, sizes)
+            self._rows_at(rng, scaler.at(speed), speed, size, period)
+            for speed, size in zip(self._speeds(), sizes)
             if size
         ]
         return tuple(torch.cat(columns) for columns in zip(*rows))
@@ -190,6 +198,17 @@ class StyleReference:
         rows = self._rows(speed)
         return self.first[rows], self.second[rows]
 
+    def stride_time(self, speed: Tensor) -> Tensor:
+        """Time of a stride at the given speeds (N,) [s], of several clips the shortest; 0 where none has a rhythm.
+
+        Args:
+            speed: (N,) [m/s]; beyond the range of speeds its slowest or fastest stride is meant.
+        """
+        low, high = self.config.speed_range
+        last = self._strides.shape[0] - 1
+        share = (speed.clamp(low, high) - low) / max(high - low, 1e-9)
+        return self._strides[(share * last).round().long()]
+
     def _rows(self, speed: Tensor) -> Tensor:
         """Random rows (N,) among those next to the given speeds, every one of a window as likely."""
         last = self.speed.shape[0] - self._window
@@ -197,6 +216,17 @@ class StyleReference:
         # At the table's ends the window stays whole, or one row there would be drawn again and again.
         start = (middle - self._window // 2).clamp(0, last)
         return start + torch.randint(0, self._window, speed.shape, device=self._device)
+
+
+def _shortest_stride(
+    clips: Sequence[MotionClip], scalers: Sequence[ClipScaler], speed: float
+) -> float:
+    periods = [
+        gait_period(clip.joint_positions, clip.frame_duration_s) / scaler.rate(speed)
+        for clip, scaler in zip(clips, scalers)
+        if clip.weight > 0.0
+    ]
+    return min((period for period in periods if not np.isnan(period)), default=0.0)
 
 
 def _without_yaw(quaternion: np.ndarray) -> np.ndarray:
