@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from aliengo_description import robot
+from aliengo_description.conventions_node import LATCHED
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
@@ -27,7 +28,6 @@ try:
 except ImportError:
     TFMessage = None
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 PARAMETERS = (
     Parameter("decimation", 4, "joint_states per tf message", 1, 1000),
     Parameter("frame_prefix", "", "put before every frame, for several robots"),

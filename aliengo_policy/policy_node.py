@@ -26,12 +26,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_description import robot
+from aliengo_description.conventions_node import LATCHED, diagnostic_name
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
@@ -52,7 +53,6 @@ from aliengo_policy.paths import shared_folder
 from aliengo_policy.statistics import StepStatistics
 from aliengo_policy.stream_node import StreamNode
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STATE_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 SERVO_MODE = 0x0A
 BRAKE_MODE = 0x00
@@ -324,7 +324,7 @@ class PolicyNode(StreamNode):
         }
         status = DiagnosticStatus(
             level=level,
-            name=f"{self.get_fully_qualified_name().lstrip('/')}: control",
+            name=diagnostic_name(self, "control"),
             message=summary,
             hardware_id="aliengo",
             values=[KeyValue(key=key, value=value) for key, value in pairs.items()],

@@ -13,13 +13,12 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 
+from aliengo_description.conventions_node import LATCHED
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.scenario import Sample, Segment
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 COMMAND_PERIOD_S = 0.05
 READY_DEADLINE_S = 30.0
 MODE_DEADLINE_S = 15.0

@@ -17,20 +17,20 @@ from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
+from aliengo_description.conventions_node import LATCHED
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SILENCE_S = 0.5
 """Age of the newest joint state at which the page says that the robot is silent."""
 

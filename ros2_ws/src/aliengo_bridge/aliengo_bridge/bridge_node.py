@@ -23,7 +23,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from std_msgs.msg import Bool
@@ -46,17 +46,13 @@ from aliengo_bridge.parameters_node import (
 )
 from aliengo_bridge.safety import Status
 from aliengo_bridge.sensors_node import SENSOR_QOS, SensorPublisher, check_layouts
+from aliengo_description.conventions_node import LATCHED, diagnostic_name
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
 
 __all__ = ["BridgeNode", "main"]
 
 _NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-_LATCHED = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 _END_S = 2.0
 _NAME_UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _UNNAMED = "a node not yet named"
@@ -113,7 +109,7 @@ class BridgeNode(Node):
         self._low_state = self.create_publisher(LowState, "low_state", SENSOR_QOS)
         self._withheld = self.create_publisher(LowCmd, "bridge/withheld_cmd", _NEWEST)
         self._sensors = SensorPublisher(self, self.settings.frame_prefix)
-        self._bridge_state = self.create_publisher(BridgeState, "bridge/state", _LATCHED)
+        self._bridge_state = self.create_publisher(BridgeState, "bridge/state", LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # The node's own clock is the wall clock: set back, it would stop the timers.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -315,7 +311,7 @@ class BridgeNode(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [
             DiagnosticStatus(
-                name=f"{self.get_fully_qualified_name().lstrip('/')}: {report.name}",
+                name=diagnostic_name(self, report.name),
                 hardware_id="aliengo",
                 level=bytes([report.level]),
                 message=report.message,

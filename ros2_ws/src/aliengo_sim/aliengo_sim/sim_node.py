@@ -35,6 +35,7 @@ from std_msgs.msg import UInt8MultiArray
 from std_srvs.srv import Trigger
 
 from aliengo_description import robot
+from aliengo_description.conventions_node import diagnostic_name
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
@@ -132,8 +133,7 @@ class SimNode(Node):
             "lost_s": f"{status.lost_s:.3f}",
             "diverged": status.diverged,
         }
-        name = self.get_fully_qualified_name().lstrip("/")
-        entry = DiagnosticStatus(name=f"{name}: twin", hardware_id="aliengo_sim")
+        entry = DiagnosticStatus(name=diagnostic_name(self, "twin"), hardware_id="aliengo_sim")
         entry.level = DiagnosticStatus.WARN if status.diverged else DiagnosticStatus.OK
         entry.message = "limp, nobody commands" if status.limp else "commanded"
         entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]

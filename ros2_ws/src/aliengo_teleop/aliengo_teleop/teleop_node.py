@@ -16,20 +16,19 @@ from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.task import Future
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from aliengo_description.conventions_node import LATCHED
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
 from aliengo_description.scheduling import raise_priority
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS, make_config
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class TeleopNode(Node):
