@@ -24,6 +24,9 @@ from aliengo_policy.runtime import PolicyFaultError, PolicyOutput, PolicyRuntime
 HELD_UP_S = 0.075
 """Without states the controller is asked to watch every 50 ms, or a little later where the node is
 busy; after a longer gap it has probably slept itself [s]. Where it has not, that costs one watch."""
+LOST_S = 0.5
+"""Time between two states after which no mode that drives goes on [s]. The bridge has let the robot
+down long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +195,15 @@ class Controller:
 
     def step(self, state: RobotState, now_s: float) -> JointCommand:
         """Advance by one control period with a new measurement; returns what the motors do."""
-        elapsed = min(max(now_s - self._step_s, 0.0), 0.1) if math.isfinite(self._step_s) else 0.0
+        gap = now_s - self._step_s if math.isfinite(self._step_s) else 0.0
+        elapsed = min(max(gap, 0.0), 0.1)
         self._state, self._state_s, self._step_s = state, now_s, now_s
         self._excused = False
         self.last_output = None
         self.watch(now_s)
+        if gap > LOST_S and self.mode is not Mode.DAMPING:
+            # The watch saw the new state only. Who goes on now would pull the robot up again.
+            self._enter(Mode.DAMPING, now_s, f"held up for {gap:.1f} s")
         try:
             command = self._behave(now_s, elapsed)
         except PolicyFaultError as fault:

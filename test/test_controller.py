@@ -228,6 +228,19 @@ def test_a_controller_that_slept_judges_the_age_of_the_state_at_its_next_call(
     assert "no robot state for 0.600 s" in rig.controller.reason
 
 
+@pytest.mark.parametrize("mode", [Mode.STAND, Mode.WALK])
+def test_a_controller_that_was_held_up_for_long_does_not_go_on(tmp_path: Path, mode: Mode) -> None:
+    rig = make_rig(tmp_path)
+    rig.stand() if mode is Mode.STAND else rig.walk()
+    rig.now_s += 0.4
+    rig.step()
+    assert rig.controller.mode is mode
+    rig.now_s += 0.6
+    assert not rig.step().enabled
+    assert rig.controller.mode is Mode.DAMPING
+    assert rig.controller.reason == "held up for 0.6 s"
+
+
 def test_a_controller_that_slept_judges_a_fall_at_once(tmp_path: Path) -> None:
     rig = make_rig(tmp_path).stand()
     rig.now_s += 0.3

@@ -26,6 +26,7 @@ from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
     JOINT_COUNT,
     LEVEL_HIGH,
+    LEVEL_LOW,
     LowCommand,
     LowState,
     damping_command,
@@ -115,6 +116,7 @@ class Supervisor:
         self._confirmations: dict[Fault, int] = {}
         self._blockers: list[Problem] = []
         self._refusal = ""
+        self._must_let_go = False
         self._state: LowState | None = None
         self._command: LowCommand | None = None
         self._now: float | None = None
@@ -195,6 +197,7 @@ class Supervisor:
                 return
         if passive:
             self._refusal = ""
+            self._must_let_go = False
         self._command = command
         self._command_age.reset()
 
@@ -234,6 +237,8 @@ class Supervisor:
         self._sit_down = None
         self._command = None
         self._refusal = ""
+        # Who still drives has not noticed that the robot went down: it may not stand up by itself.
+        self._must_let_go = True
         if not self._mode.released:
             self._mode = Mode.IDLE
         return True, f"cleared {cleared}"
@@ -262,6 +267,11 @@ class Supervisor:
             return _released()
         if self._mode is Mode.IDLE:
             self._check_ownership(state, elapsed)
+        if self._mode is Mode.DAMPING and state.level_flag != LEVEL_LOW and self.at_rest:
+            # It lies, and somebody has given it back to the vendor's controller. The faults stay.
+            self._mode = Mode.CHECKING
+            self._ownership.restart()
+            return _released()
         if self._mode is Mode.ACTIVE and self._command is not None:
             return self._shaper.shape(self._command, state, self._limits)
         if self._mode in (Mode.HOLD, Mode.SIT_DOWN) and self._sit_down is not None:
@@ -278,6 +288,8 @@ class Supervisor:
         assert state is not None  # IDLE is reached through a state only
         if self._blockers:
             return self._blockers[0][1]
+        if self._must_let_go:
+            return "the commander has not let go since the fault; start from damping"
         measured = state.q[_JOINTS]
         reach = np.clip(measured, robot.SAFE_JOINT_LOWER, robot.SAFE_JOINT_UPPER)
         error = np.where(held_joints(command), np.abs(command.q[_JOINTS] - reach), 0.0)

@@ -90,9 +90,11 @@ class CommandShaper:
     def _stepped(self, wanted: np.ndarray, limits: SafetyLimits) -> np.ndarray:
         lower = robot.SAFE_JOINT_LOWER + limits.joint_margin_rad
         upper = robot.SAFE_JOINT_UPPER - limits.joint_margin_rad
-        step = _bounded(wanted - self._target, -limits.target_step_rad, limits.target_step_rad)
-        # The step is bounded before the clamp: a robot that lies beyond a limit is pulled in by it.
-        self._target = _bounded(self._target + step, lower, upper)
+        # The clamp is before the bound: a robot that lies beyond a limit is pulled in by and by.
+        change = _bounded(wanted, lower, upper) - self._target
+        self._target = self._target + _bounded(
+            change, -limits.target_step_rad, limits.target_step_rad
+        )
         return self._target
 
 

@@ -10,6 +10,7 @@ from aliengo_bridge.messages import (
     LEVEL_HIGH,
     LEVEL_LOW,
     LowCommand,
+    damping_command,
 )
 from aliengo_bridge.safety import Decision, Mode, Supervisor
 from aliengo_description import robot
@@ -58,6 +59,7 @@ class Bench:
     def engage(self) -> Decision:
         """Bring the supervisor to ACTIVE, with the robot standing."""
         self.run(self.supervisor.limits.ownership_check_s + 0.01)
+        self.supervisor.on_command(damping_command(self.supervisor.limits.damping_kd))
         self.stand()
         decision = self.run(0.1, self.hold_command())
         assert decision.status.mode is Mode.ACTIVE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from safety_bench import Bench, is_damping, is_released
 
 from aliengo_bridge.faults import Fault
@@ -143,6 +144,24 @@ def test_targets_are_clamped_to_the_limits_with_margin() -> None:
         command.q[:12] = beyond + offset
         sent = bench.run(0.2, command).command
         np.testing.assert_allclose(sent.q[:12], beyond - 0.1 * offset)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.2, 0.5])
+def test_a_robot_beyond_a_limit_is_pulled_in_by_steps(margin: float) -> None:
+    bench = Bench(joint_margin_rad=margin, target_step_rad=0.01)
+    bench.run(bench.supervisor.limits.ownership_check_s + 0.01)
+    command = bench.hold_command()  # as it lies, its knees bent to their stops
+    measured = bench.state.q[:12].copy()
+    bench.supervisor.on_command(command)
+    upper = robot.SAFE_JOINT_UPPER - margin
+    lower = robot.SAFE_JOINT_LOWER + margin
+    for tick in range(1, 4):
+        moved = bench.tick().command.q[:12] - measured
+        assert np.abs(moved).max() <= 0.01 * tick + 1e-6
+    assert (margin == 0.0) == bool(np.allclose(moved, 0.0, atol=1e-6))
+    sent = bench.run(2.0, command).command.q[:12]
+    assert (sent <= upper + 1e-5).all()
+    assert (sent >= lower - 1e-5).all()
 
 
 def test_a_target_moves_at_most_one_step_per_tick() -> None:

@@ -11,6 +11,7 @@ from safety_bench import TICK_S, Bench, is_damping, is_released
 
 from aliengo_bridge.faults import FAULTS, Fault, Reaction
 from aliengo_bridge.limits import SafetyLimits
+from aliengo_bridge.messages import LEVEL_HIGH, LEVEL_LOW, damping_command
 from aliengo_bridge.safety import Mode
 from aliengo_description import robot
 
@@ -316,6 +317,40 @@ def test_a_commander_who_kept_on_does_not_move_the_robot_after_a_reset() -> None
     decision = bench.run(0.5, walking)
     assert decision.status.mode is Mode.IDLE
     assert is_damping(decision)
+
+
+def test_a_robot_that_is_put_on_its_feet_after_a_reset_is_not_driven_by_who_kept_on() -> None:
+    bench = Bench()
+    bench.engage()
+    holding = bench.hold_command()
+    bench.supervisor.report(Fault.COMMAND_STALE, "test")
+    bench.run(0.1, holding)
+    assert bench.supervisor.reset()[0]  # it stands as before, held up by somebody
+    decision = bench.run(0.5, holding)
+    assert decision.status.mode is Mode.IDLE
+    assert "has not let go" in decision.status.detail
+    assert is_damping(decision)
+    bench.run(0.02, damping_command(bench.supervisor.limits.damping_kd))
+    assert bench.run(0.1, holding).status.mode is Mode.ACTIVE
+
+
+def test_a_damped_robot_that_is_handed_to_the_vendor_s_controller_is_let_go_once_it_lies() -> None:
+    bench = Bench()
+    bench.engage()
+    bench.supervisor.report(Fault.ESTOP, "test")
+    bench.state.level_flag = LEVEL_HIGH
+    bench.state.gyroscope[1] = 2.0  # it still falls
+    assert is_damping(bench.run(1.0))
+    bench.state.gyroscope[1] = 0.0
+    decision = bench.run(0.01)
+    assert is_released(decision)
+    assert (decision.status.mode, decision.status.fault) == (Mode.CHECKING, "estop")
+    bench.state.tau_est[:12] = 15.0
+    assert is_released(bench.run(2.0))
+    bench.state.level_flag, bench.state.tau_est[:12] = LEVEL_LOW, 0.0  # and given back
+    decision = bench.run(3.0)
+    assert is_damping(decision)
+    assert (decision.status.mode, decision.status.fault) == (Mode.DAMPING, "estop")
 
 
 # --- shadow mode, limits --------------------------------------------------------------------------
