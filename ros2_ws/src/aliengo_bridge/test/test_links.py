@@ -15,7 +15,7 @@ from fake_robots import LcmBench, SdkBench, UdpBench, UdpRobot, free_port, lying
 from aliengo_bridge.links import LinkError, make_link
 from aliengo_bridge.links.base import LinkCounters, TickFilter
 from aliengo_bridge.links.udp import UdpLink
-from aliengo_bridge.messages import LowCommand, damping_command
+from aliengo_bridge.messages import LEVEL_HIGH, LowCommand, damping_command
 from aliengo_bridge.protocol import NotFiniteError, encode_low_state
 from aliengo_bridge.remote import Remote, decode_remote
 
@@ -255,6 +255,17 @@ def test_lcm_gives_the_letter_that_was_pressed_last_only_with_l2() -> None:
     assert held.pressed == {"L2", "B"}
     assert (held.lx, held.ly) == (0.25, 0.5)
     np.testing.assert_allclose((held.rx, held.ry), (0.1, 0.2), atol=1e-6)
+    bench.close()
+
+
+def test_lcm_sends_nothing_while_the_robot_is_to_be_left_alone() -> None:
+    pytest.importorskip("lcm")
+    bench = LcmBench()
+    bench.link.send(LowCommand(level_flag=LEVEL_HIGH))
+    bench.link.send(damping_command(5.0))
+    (sent,) = wait_for(bench.commands, "command")
+    np.testing.assert_allclose(sent.kd[:12], 5.0)
+    assert bench.link.counters.sent == 1
     bench.close()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from aliengo_bridge.links.base import Link, LinkError
 from aliengo_bridge.messages import (
     JOINT_COUNT,
+    LEVEL_LOW,
     MODE_BRAKE,
     MODE_SERVO,
     POSITION_STOP,
@@ -138,8 +139,14 @@ class LcmLink(Link):
             self._bus.subscribe(channel, self._take).set_queue_capacity(64)
 
     def send(self, command: LowCommand) -> None:
-        """Publish one `pd_plustau_targets`."""
+        """Publish one `pd_plustau_targets`; nothing for a command that leaves the robot alone.
+
+        This bus has no level flag to say so, and zero gains would take away what somebody else's
+        command holds up.
+        """
         bus = self._connected()
+        if command.level_flag != LEVEL_LOW:
+            return
         command = as_sent(command)
         # A loop that is switched off has no value of its own on this bus: its gain says it.
         joints = slice(0, JOINT_COUNT)
