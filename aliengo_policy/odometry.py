@@ -22,13 +22,24 @@ import numpy.typing as npt
 
 from aliengo_description import robot
 
-__all__ = ["Estimate", "LegOdometry", "OdometryConfig", "Reading", "rotation_matrix"]
+__all__ = [
+    "Estimate",
+    "LegOdometry",
+    "OdometryConfig",
+    "Reading",
+    "multiply_quaternions",
+    "rotation_matrix",
+]
 
 Array = npt.NDArray[np.float64]
 
 GRAVITY = np.array([0.0, 0.0, -9.81])
 _POSITION, _VELOCITY, _FEET = 0, 1, slice(2, 6)
 _STATES = 6
+#: How long a robot that cannot be seen is taken to go on as before [s].
+_COAST_S = 0.5
+#: Standard deviation of the speed with which it may have gone elsewhere [m/s].
+_WANDER_M_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -151,6 +162,8 @@ class LegOdometry:
         """Starts at the origin; the first reading sets height, feet and heading."""
         self._config = config or OdometryConfig()
         self._state: Array | None = None
+        self._begin, self._begin_variance = np.zeros(2), 0.0
+        self._turned = False
         self._covariance = np.zeros((2, _STATES, _STATES))
         self._turn = np.array([1.0, 0.0, 0.0, 0.0])
         self._measure = np.zeros((12, _STATES))
@@ -158,6 +171,22 @@ class LegOdometry:
             self._measure[foot, [_POSITION, 2 + foot]] = -1.0, 1.0
             self._measure[4 + foot, _VELOCITY] = 1.0
             self._measure[8 + foot, 2 + foot] = 1.0
+
+    def skip(self, gap_s: float) -> None:
+        """Goes on after a gap in the readings, where it was and less certain of it.
+
+        The heading is kept, since the IMU's is; the next reading sets height and feet anew.
+
+        Args:
+            gap_s: Time since the last reading [s].
+        """
+        if self._state is None:
+            return
+        ahead = self._state[_VELOCITY, :2] * min(gap_s, _COAST_S)
+        self._begin = self._state[_POSITION, :2] + ahead
+        spread = (_WANDER_M_S * gap_s) ** 2
+        self._begin_variance = float(self._covariance[0, _POSITION, _POSITION] + spread)
+        self._state = None
 
     def update(self, reading: Reading, dt: float) -> Estimate:
         """Advances the filter.
@@ -170,9 +199,12 @@ class LegOdometry:
             ValueError: If a measurement is not finite; the message names it. The state is kept.
         """
         _check_finite(reading)
-        if self._state is None:
+        if not self._turned:
             self._turn = _heading_inverse(reading.quaternion)
-        quaternion = _multiply(self._turn, reading.quaternion / np.linalg.norm(reading.quaternion))
+            self._turned = True
+        quaternion = multiply_quaternions(
+            self._turn, reading.quaternion / np.linalg.norm(reading.quaternion)
+        )
         rotation = rotation_matrix(quaternion)
         feet_b = robot.foot_positions(reading.joint_positions)
         jacobians = robot.foot_jacobians(reading.joint_positions)
@@ -201,10 +233,13 @@ class LegOdometry:
     def _start(self, feet_w: Array) -> None:
         height = robot.FOOT_RADIUS - feet_w[:, 2].min()
         self._state = np.zeros((_STATES, 3))
-        self._state[_POSITION, 2] = height
-        self._state[_FEET] = feet_w + np.array([0.0, 0.0, height])
+        self._state[_POSITION] = [*self._begin, height]
+        self._state[_FEET] = feet_w + self._state[_POSITION]
         # Position is known by definition; the robot may start while it moves.
         self._covariance[:] = np.diag([1e-6, 1.0, 1e-4, 1e-4, 1e-4, 1e-4])
+        # What is not known of the base's position is not known of the feet's alike.
+        places = np.ix_([0], [_POSITION, *range(2, _STATES)], [_POSITION, *range(2, _STATES)])
+        self._covariance[places] += self._begin_variance
 
     def _contact_weights(self, reading: Reading, rotation: Array) -> Array:
         low, high = self._config.contact_force
@@ -269,7 +304,8 @@ def _heading_inverse(quaternion: Array) -> Array:
     return np.array([np.cos(half), 0.0, 0.0, -np.sin(half)])
 
 
-def _multiply(a: Array, b: Array) -> Array:
+def multiply_quaternions(a: Array, b: Array) -> Array:
+    """The rotation b and then a, (4,) wxyz each."""
     vector = a[0] * b[1:] + b[0] * a[1:] + np.cross(a[1:], b[1:])
     return np.array([a[0] * b[0] - a[1:] @ b[1:], *vector])
 

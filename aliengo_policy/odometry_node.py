@@ -5,7 +5,6 @@ The transform `odom` -> `base_link` is published where tf2_msgs is installed.
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import numpy as np
@@ -19,6 +18,7 @@ from unitree_legged_msgs.msg import LowState
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.signals import on_end_signal
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.odometry import Estimate, LegOdometry, OdometryConfig, Reading
 from aliengo_policy.stream_node import StreamNode
@@ -39,7 +39,7 @@ _FLOATS = (
 )
 _ENDS = np.cumsum([count for _, count in _FLOATS])[:-1]
 MAX_STEP_S = 0.1
-"""After a longer gap in the stream the filter starts anew."""
+"""After a longer gap in the stream the filter does not integrate over it."""
 PARAMETERS = (
     Parameter("decimation", 5, "every n-th low_state is used", 1, 25),
     Parameter("odom_frame", "odom", "world-fixed frame"),
@@ -86,15 +86,17 @@ class OdometryNode(StreamNode):
         if self._count % self._decimation:
             return
         tick = int(self._tick.read(data)[0])
-        step = None
+        step = 0.0
         if self._last_tick is not None:
-            # The tick counts milliseconds modulo 2^32.
-            step = 1e-3 * ((tick - self._last_tick) % 2**32)
+            step = 1e-3 * _ticks_between(self._last_tick, tick)
+            if step == 0.0:
+                return
         self._last_tick = tick
-        if step == 0.0:
-            return
-        if step is None or step > MAX_STEP_S:
+        if step < 0.0:  # the robot was started anew, who knows where
             self._filter = LegOdometry(self._config)
+            step = 0.0
+        elif step > MAX_STEP_S:
+            self._filter.skip(step)
             step = 0.0
         try:
             estimate = self._filter.update(
@@ -128,6 +130,11 @@ class OdometryNode(StreamNode):
             self._tf_out.publish(TFMessage(transforms=[transform]))
 
 
+def _ticks_between(first: int, second: int) -> int:
+    """From one tick to another [ms], which count modulo 2^32; negative where they went back."""
+    return (second - first + 2**31) % 2**32 - 2**31
+
+
 def _reading(numbers: npt.NDArray[np.float64]) -> Reading:
     quaternion, gyroscope, accelerometer, q, dq, torques = np.split(numbers, _ENDS)
     return Reading(
@@ -145,8 +152,7 @@ def main() -> None:
     avoid_shared_memory()
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    on_end_signal(lambda *_: stop.set())
     try:
         node = OdometryNode()
     except (ValueError, ParameterException) as error:

@@ -145,6 +145,7 @@ class ProcessGroup:
                     _signal(child, signal.SIGKILL)
                     child.process.wait()
                 child.reader.join(1.0)
+        flush()
 
     def _follow(self, child: _Child) -> None:
         assert child.process.stdout is not None
@@ -165,10 +166,65 @@ class ProcessGroup:
         self._write(f"{child.spec.name:>{self._width}} | {text}")
 
 
-def say(line: str) -> None:
-    """Write a line for people; that nobody reads any more (`| head`) must not end the supervision."""
-    with contextlib.suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+class LineWriter:
+    """Writes lines for people from a thread of its own, so that a reader never holds up a writer.
+
+    A terminal that is not read (a dead connection, Ctrl-S) blocks whoever writes to it: the
+    supervision, and the node that talks to it. Here lines are dropped instead, and counted. That
+    nobody reads any more (`| head`) is no error either.
+
+    Args:
+        write: Writes a text with its line ends; may block or raise OSError.
+        most: Lines that wait to be written, at most.
+    """
+
+    def __init__(self, write: Callable[[str], None], most: int = 1000) -> None:
+        self._write, self._most = write, most
+        self._lines: queue.SimpleQueue[str | threading.Event] = queue.SimpleQueue()
+        self._dropped = 0
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def say(self, line: str) -> None:
+        """Have a line written, or count it among those that were dropped."""
+        with self._lock:
+            if self._lines.qsize() >= self._most:
+                self._dropped += 1
+                return
+            if self._dropped:
+                self._lines.put(f"({self._dropped} lines were dropped: nobody read them)")
+                self._dropped = 0
+            self._lines.put(line)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def flush(self, timeout_s: float = 1.0) -> bool:
+        """Wait until all that was said is written; returns whether it was."""
+        if self._thread is None:
+            return True
+        written = threading.Event()
+        self._lines.put(written)
+        return written.wait(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            item = self._lines.get()
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                self._write(item + "\n")
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+_WRITER = LineWriter(_to_stderr)
+say = _WRITER.say
+flush = _WRITER.flush
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:

@@ -110,6 +110,47 @@ def test_readings_that_are_not_finite_are_named_and_leave_no_trace():
     assert np.isfinite(odometry.update(readings[-1], DT).position).all()
 
 
+def test_after_a_gap_it_goes_on_where_it_was_and_says_how_uncertain_that_is():
+    odometry, whole = LegOdometry(), LegOdometry()
+    readings = list(trot((0.8, 0.0), 0.5, 4.0))
+    first, second = round(2.0 / DT), round(2.3 / DT)
+    for reading in readings[:first]:
+        before = odometry.update(reading, DT)
+    odometry.skip((second - first) * DT)
+    after = odometry.update(readings[second], 0.0)
+    for reading in readings[: second + 1]:
+        truth = whole.update(reading, DT)
+    # Straight ahead meanwhile, and it did turn: a few centimetres.
+    np.testing.assert_allclose(after.position, truth.position, atol=0.05)
+    assert np.linalg.norm(after.position[:2] - before.position[:2]) > 0.15
+    np.testing.assert_allclose(after.quaternion, truth.quaternion, atol=1e-9)
+    assert after.position_variance[:2] == pytest.approx(0.3**2, rel=0.1)
+    assert after.position_variance[2] < 1e-3
+    for reading in readings[second + 1 :]:
+        after, truth = odometry.update(reading, DT), whole.update(reading, DT)
+    np.testing.assert_allclose(after.position, truth.position, atol=0.06)
+    np.testing.assert_allclose(after.linear_velocity_b, truth.linear_velocity_b, atol=0.02)
+    # Nothing that it sees tells it where it is.
+    assert (after.position_variance[:2] > 0.08).all()
+
+
+def test_a_gap_before_the_first_reading_is_none():
+    odometry = LegOdometry()
+    odometry.skip(3.0)
+    estimate = odometry.update(next(iter(trot((0.5, 0.0), 0.0, 0.1))), DT)
+    np.testing.assert_allclose(estimate.position[:2], 0.0, atol=1e-3)
+    assert (estimate.position_variance[:2] < 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "between"),
+    [(5, 15, 10), (2**32 - 4, 6, 10), (7, 7, 0), (90_000, 12, 12 - 90_000), (0, 60_000, 60_000)],
+)
+def test_ticks_are_counted_across_their_turn_and_back(first, second, between):
+    node = pytest.importorskip("aliengo_policy.odometry_node")
+    assert node._ticks_between(first, second) == between
+
+
 def test_a_threshold_without_a_ramp_is_refused():
     with pytest.raises(ValueError, match="contact_force"):
         OdometryConfig(contact_force=(60.0, 60.0))

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from processes import ENDS_WITH_US, alive
 
 from aliengo_policy.graph import ProcessSpec
-from aliengo_policy.process_group import ProcessGroup
+from aliengo_policy.process_group import LineWriter, ProcessGroup
 
 DEADLINE_S = 20.0
 
@@ -104,6 +106,67 @@ def test_a_log_that_nobody_reads_any_more_does_not_end_the_supervision(
     until(lambda: group.poll() is not None)
     group.stop()
     assert group.wait().code == 3
+
+
+def test_a_log_that_is_not_read_holds_up_neither_the_supervision_nor_its_end() -> None:
+    released, written = threading.Event(), []
+
+    def stuck(text: str) -> None:
+        released.wait(DEADLINE_S)
+        written.append(text)
+
+    writer = LineWriter(stuck, most=5)
+    talkative = script("policy", "print('x\\n' * 1000); raise SystemExit(3)", critical=True)
+    group = ProcessGroup([talkative], write=writer.say)
+    group.start()
+    until(lambda: group.poll() is not None)
+    group.stop()
+    assert not writer.flush(0.05)
+    released.set()
+    assert writer.flush(DEADLINE_S)
+    writer.say("and again")
+    assert writer.flush(DEADLINE_S)
+    assert "lines were dropped" in written[-2]
+    assert written[-1] == "and again\n"
+    dropped = int(written[-2].split()[0].lstrip("("))
+    assert len(written) - 2 + dropped == 1001  # with the empty line that print() adds
+
+
+def test_a_terminal_that_is_not_read_does_not_keep_a_group_from_its_end(tmp_path: Path) -> None:
+    progress = tmp_path / "progress"
+    chat = f"""
+        import pathlib
+        for number in range(10**9):
+            print("a line as long as those of a node that tells what it does", number)
+            if number % 1000 == 0:
+                pathlib.Path({str(progress)!r}).write_text(str(number))
+    """
+    supervision = f"""
+        import signal
+        from test_process_group import script
+        from aliengo_policy.process_group import ProcessGroup, say
+        group = ProcessGroup([script("policy", {textwrap.dedent(chat)!r})])
+        signal.signal(signal.SIGTERM, lambda *_: group.end("SIGTERM"))
+        group.start()
+        say("shutting down: " + group.wait().reason)
+        group.stop()
+    """
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*ENDS_WITH_US, sys.executable, "-c", textwrap.dedent(supervision)],
+        stderr=theirs,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        # Far more than a terminal and a pipe hold together.
+        until(lambda: progress.is_file() and int(progress.read_text() or 0) >= 20_000)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_processes_stop_in_the_order_of_their_ranks() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aliengo_policy.odometry import multiply_quaternions
+
 __all__ = ["Link", "ModelError", "Shape", "joint_rotation", "read_model"]
 
 Array = npt.NDArray[np.float64]
@@ -86,7 +88,7 @@ def read_model(path: Path) -> list[Link]:
 def joint_rotation(link: Link, angle: float) -> Array:
     """Orientation wxyz of a link in its parent's frame at a joint angle [rad]."""
     turn = np.concatenate([[np.cos(angle / 2)], np.sin(angle / 2) * link.axis])
-    return _multiply(link.wxyz, turn)
+    return multiply_quaternions(link.wxyz, turn)
 
 
 def _link(
@@ -128,14 +130,9 @@ def _origin(element: ElementTree.Element) -> tuple[Array, Array]:
         return np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
     roll, pitch, yaw = 0.5 * _vector(origin.get("rpy", _NO_ROTATION))
     wxyz = np.array([np.cos(yaw), 0.0, 0.0, np.sin(yaw)])
-    wxyz = _multiply(wxyz, np.array([np.cos(pitch), 0.0, np.sin(pitch), 0.0]))
-    wxyz = _multiply(wxyz, np.array([np.cos(roll), np.sin(roll), 0.0, 0.0]))
+    wxyz = multiply_quaternions(wxyz, np.array([np.cos(pitch), 0.0, np.sin(pitch), 0.0]))
+    wxyz = multiply_quaternions(wxyz, np.array([np.cos(roll), np.sin(roll), 0.0, 0.0]))
     return _vector(origin.get("xyz", _NO_ROTATION)), wxyz
-
-
-def _multiply(a: Array, b: Array) -> Array:
-    vector = a[0] * b[1:] + b[0] * a[1:] + np.cross(a[1:], b[1:])
-    return np.array([a[0] * b[0] - a[1:] @ b[1:], *vector])
 
 
 def _vector(text: str) -> Array:
