@@ -17,6 +17,7 @@ from types import FrameType
 
 from aliengo_description.middleware import avoid_shared_memory, stay_local
 from aliengo_description.scheduling import OPERATOR, raise_priority
+from aliengo_description.signals import on_end_signal
 from aliengo_policy.contract import ContractError
 from aliengo_policy.graph import (
     REAL_ARGUMENTS,
@@ -27,7 +28,7 @@ from aliengo_policy.graph import (
     sim_graph,
 )
 from aliengo_policy.policy_file import prepare_policy
-from aliengo_policy.process_group import ProcessGroup, say
+from aliengo_policy.process_group import ProcessGroup, flush, say
 from aliengo_policy.runtime import PolicyRuntime
 from aliengo_policy.scenario import (
     Segment,
@@ -107,6 +108,7 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
     if interactive:
         ending = group.poll()
         _say("; ".join(endings) or (ending.reason if ending else "end"))
+        flush()
         return ending.code if ending else 1
     verdict = judge(scenario.samples, script, endings)
     if scenario.samples:
@@ -125,8 +127,7 @@ def _make_group(settings: GraphSettings, real: bool) -> ProcessGroup:
     def on_signal(number: int, _: FrameType | None) -> None:
         group.end(signal.Signals(number).name)
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    on_end_signal(on_signal)
     return group
 
 

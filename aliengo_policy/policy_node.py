@@ -12,7 +12,6 @@ from __future__ import annotations
 import array
 import gc
 import secrets
-import signal
 import sys
 import threading
 import time
@@ -32,10 +31,11 @@ from std_srvs.srv import Trigger
 from unitree_legged_msgs.msg import LowCmd, LowState
 
 from aliengo_description import robot
-from aliengo_description.conventions_node import LATCHED, diagnostic_name
+from aliengo_description.conventions_node import LATCHED, diagnostic_name, listen_for_estop
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.scheduling import raise_priority
+from aliengo_description.signals import on_end_signal
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.contract import ContractError
 from aliengo_policy.controller import Answer, Controller, JointCommand
@@ -120,7 +120,7 @@ class PolicyNode(StreamNode):
         self.create_subscription(String, "policy_request", self._on_policy_request, 10)
         self.create_subscription(BridgeState, "bridge/state", self._on_bridge_state, LATCHED)
         self.create_subscription(CommandSource, "teleop/source", self._on_source, LATCHED)
-        self.create_subscription(Bool, "estop", self._on_estop, 10)
+        listen_for_estop(self, self._on_estop)
         for mode in Mode:
             self.create_service(
                 Trigger, f"policy/{mode.value}", lambda _, reply, m=mode: self._on_trigger(m, reply)
@@ -349,8 +349,7 @@ def main() -> None:
     avoid_shared_memory()
     rclpy.init(signal_handler_options=rclpy.SignalHandlerOptions.NO)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    on_end_signal(lambda *_: stop.set())
     try:
         node = PolicyNode()
     except (ContractError, ValueError, ParameterException) as error:

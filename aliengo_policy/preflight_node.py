@@ -10,9 +10,10 @@ import rclpy
 from aliengo_msgs.msg import BridgeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from unitree_legged_msgs.msg import LowState
 
+from aliengo_description.conventions_node import LATCHED
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_policy.cdr import CdrLayout
 from aliengo_policy.preflight_checks import Observed
@@ -46,9 +47,8 @@ class Listener:
         self._newest = b""
         self._bridge: BridgeState | None = None
         sensor = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._node.create_subscription(LowState, "low_state", self._on_state, sensor, raw=True)
-        self._node.create_subscription(BridgeState, "bridge/state", self._on_bridge, latched)
+        self._node.create_subscription(BridgeState, "bridge/state", self._on_bridge, LATCHED)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
 

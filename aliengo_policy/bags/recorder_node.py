@@ -6,7 +6,6 @@ every topic in its namespace, and the shared ones in `GLOBAL_TOPICS`, as soon as
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rclpy.subscription import Subscription
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
+from aliengo_description.signals import on_end_signal
 from aliengo_policy.bags.losses import LossCounter
 from aliengo_policy.bags.metadata import qos_yaml
 from aliengo_policy.bags.record import Recorder
@@ -172,8 +172,7 @@ def main() -> None:
     avoid_shared_memory()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, frame: stop.append(received))
+    on_end_signal(lambda received, _: stop.append(received))
     try:
         node = RecorderNode()
     except (OSError, ValueError, ParameterException) as error:

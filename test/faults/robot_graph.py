@@ -177,7 +177,11 @@ class RobotGraph:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._push = node.create_publisher(Vector3, "sim/push", 10)
         self._remote = node.create_publisher(UInt8MultiArray, "sim/wireless_remote", 10)
-        self._estop = node.create_publisher(Bool, "estop", 10)
+        best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._estops = {
+            False: node.create_publisher(Bool, "estop", 10),
+            True: node.create_publisher(Bool, "estop", best_effort),
+        }
         self._velocity = node.create_publisher(Twist, "cmd_vel", 1)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
@@ -268,9 +272,9 @@ class RobotGraph:
         block[2:4] = (low, high)
         self._remote.publish(UInt8MultiArray(data=list(block)))
 
-    def estop(self, pressed: bool) -> None:
-        """Publish on the topic `estop`."""
-        self._estop.publish(Bool(data=pressed))
+    def estop(self, pressed: bool, best_effort: bool = False) -> None:
+        """Publish on the topic `estop`, reliably or not."""
+        self._estops[best_effort].publish(Bool(data=pressed))
 
     def drive(self, vx: float) -> None:
         """Publish one velocity command."""

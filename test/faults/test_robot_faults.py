@@ -133,12 +133,14 @@ def test_a_robot_in_sport_mode_is_left_alone_and_explained(
     graph.wait_for_bridge("idle")
 
 
-@pytest.mark.parametrize("way", ["topic", "service"])
+@pytest.mark.parametrize("way", ["topic", "best effort topic", "service"])
 def test_the_emergency_stop_stops(graph: RobotGraph, way: str) -> None:
     start = now()
-    if way == "topic":
-        graph.estop(True)
-        graph.estop(False)  # takes nothing back, and does not push out the True before it
+    if way != "service":
+        graph.estop(True, way == "best effort topic")
+        graph.estop(
+            False, way == "best effort topic"
+        )  # takes nothing back, and does not push out the True before it
     else:
         assert graph.trigger("bridge/estop").success
     graph.wait_for_fault("estop", deadline_s=5.0)

@@ -7,7 +7,6 @@ messages are carried to it, and what it does is told.
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 import threading
 import time
@@ -46,9 +45,10 @@ from aliengo_bridge.parameters_node import (
 )
 from aliengo_bridge.safety import Status
 from aliengo_bridge.sensors_node import SENSOR_QOS, SensorPublisher, check_layouts
-from aliengo_description.conventions_node import LATCHED, diagnostic_name
+from aliengo_description.conventions_node import LATCHED, diagnostic_name, listen_for_estop
 from aliengo_description.middleware import avoid_shared_memory
 from aliengo_description.scheduling import raise_priority
+from aliengo_description.signals import on_end_signal
 
 __all__ = ["BridgeNode", "main"]
 
@@ -121,8 +121,7 @@ class BridgeNode(Node):
         if not hasattr(Subscription, "CallbackType"):  # Humble hands out the message alone
             heard = partial(self._on_low_cmd, info={})
         self.create_subscription(LowCmd, "low_cmd", heard, _NEWEST, raw=True)
-        # Deep enough that a False does not push out the True before it.
-        self.create_subscription(Bool, "estop", self._on_estop, 10)
+        listen_for_estop(self, self._on_estop)
         self.create_service(Trigger, "bridge/reset_fault", self._on_reset)
         self.create_service(Trigger, "bridge/estop", self._on_estop_service)
 
@@ -338,8 +337,7 @@ def main(args: list[str] | None = None) -> int:
         ending.set()
         executor.wake()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    on_end_signal(end)
     try:
         node = BridgeNode(end)
         # Collections are run by the 1 Hz timer, over what was made since start-up only.

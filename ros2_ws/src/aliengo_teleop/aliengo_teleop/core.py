@@ -153,16 +153,24 @@ class Teleop:
             if self._estop_sent is None:
                 self._estop_sent = now
 
-    def on_bridge(self, reset_required: bool, stopped: bool, now: float) -> None:
+    def on_bridge(
+        self, reset_required: bool, stopped: bool, now: float, waiting: bool = False
+    ) -> None:
         """Follows the bridge: an e-stop ends when a bridge that had latched it is reset.
 
         Args:
             reset_required: Whether the bridge has latched any fault.
             stopped: Whether the e-stop is among its faults.
             now: Monotonic time of arrival [s].
+            waiting: Whether it has not heard of the robot, as a bridge that was started anew.
         """
         if stopped:
             self._bridge_stopped = True
+        elif waiting and not reset_required and self._bridge_stopped:
+            # No reset succeeds without a robot: this is another bridge, which must be told again.
+            self._bridge_stopped = False
+            if self._estop_sent is None:
+                self._estop_sent = now
         late_enough = now - self._estop_stamp >= self._config.estop_hold_s
         if self._bridge_stopped and not reset_required and late_enough:
             self._arbiter.estopped = False

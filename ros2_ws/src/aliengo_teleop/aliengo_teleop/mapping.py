@@ -112,8 +112,8 @@ class JoyMapper:
 
     Requests fire once, on the message that completes their chord. A chord that is part of a
     larger completed chord stays silent (A alone does not fire while L2+A does), and buttons
-    that are already held when the device appears do not fire, but for the e-stop: whoever holds
-    it wants it, even if the message of the press was lost.
+    that are already held when the device appears do not fire. Neither holds for the e-stop: whoever
+    presses it wants it, whatever else is held and even if the message of the press was lost.
     """
 
     def __init__(self, mapping: JoyMapping) -> None:
@@ -150,7 +150,7 @@ class JoyMapper:
         held = frozenset(
             name
             for name, chord in chords.items()
-            if not any(chord < other for other in chords.values())
+            if name == "estop" or not any(chord < other for other in chords.values())
         )
         before, self._held = self._held, held
         if before is None:

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from aliengo_description.conventions_node import LATCHED
+from aliengo_description.conventions_node import LATCHED, listen_for_estop
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
 from aliengo_description.scheduling import raise_priority
@@ -63,7 +63,7 @@ class TeleopNode(Node):
             )
         for source, topic in (("web", "cmd_vel_web"), ("navigation", "cmd_vel_nav")):
             self.create_subscription(twist, topic, lambda m, s=source: self._on_twist(s, m), 1)
-        self.create_subscription(Bool, "estop", self._on_estop, 10)
+        listen_for_estop(self, self._on_estop)
         self.create_subscription(BridgeState, "bridge/state", self._on_bridge_state, LATCHED)
         self.create_subscription(PolicyState, "policy/state", self._on_policy_state, LATCHED)
         # The node's own clock is the wall clock: set back, it would stop the timers.
@@ -84,8 +84,12 @@ class TeleopNode(Node):
         self._teleop.on_estop(message.data, time.monotonic())
 
     def _on_bridge_state(self, message: BridgeState) -> None:
-        stopped = "estop" in message.active_faults
-        self._teleop.on_bridge(message.reset_required, stopped, time.monotonic())
+        self._teleop.on_bridge(
+            message.reset_required,
+            stopped="estop" in message.active_faults,
+            waiting=message.state == "waiting",
+            now=time.monotonic(),
+        )
 
     def _on_policy_state(self, message: PolicyState) -> None:
         self._policies = list(message.available_policies)

@@ -192,6 +192,24 @@ def test_a_bridge_that_has_not_heard_of_an_estop_does_not_end_it_but_is_told_aga
     assert operator.run(PERIOD, vx=0.0).source == "none"
 
 
+def test_a_bridge_that_was_started_anew_is_told_of_the_estop_again():
+    operator = Operator()
+    operator.teleop.on_estop(True, operator.now)
+    operator.teleop.on_bridge(True, True, operator.now)
+    operator.run(1.0)
+    operator.teleop.on_bridge(False, False, operator.now, waiting=True)
+    sent = []
+    for _ in range(50):
+        sent.append(operator.run(PERIOD).estop)
+        operator.teleop.on_bridge(False, False, operator.now, waiting=True)
+    assert operator.output.source == "estop"
+    assert sent.count(True) in (9, 10)
+    operator.teleop.on_bridge(True, True, operator.now, waiting=True)
+    assert not operator.run(0.5).estop
+    operator.teleop.on_bridge(False, False, operator.now)
+    assert operator.run(PERIOD).source == "none"
+
+
 def test_an_estop_of_somebody_else_is_published_again_until_the_bridge_has_it(driving):
     driving.teleop.on_estop(True, driving.now)
     sent = []

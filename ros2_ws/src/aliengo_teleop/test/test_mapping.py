@@ -68,6 +68,12 @@ def test_the_larger_chord_silences_the_smaller():
     assert mapper.read([], [0, 0, 1, 1]).requests == ("estop",)
 
 
+def test_no_larger_chord_silences_the_estop():
+    mapper = JoyMapper(mapping(chords={"estop": (3,), "damping": (2, 3)}))
+    mapper.read([], [0, 0, 1, 0])
+    assert set(mapper.read([], [0, 0, 1, 1]).requests) == {"estop", "damping"}
+
+
 def test_of_what_is_held_at_the_first_message_only_the_estop_fires():
     assert JoyMapper(mapping()).read([], [0, 0, 1, 0]).requests == ()
     mapper = JoyMapper(mapping())
