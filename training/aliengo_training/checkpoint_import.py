@@ -65,15 +65,15 @@ def import_checkpoint(
             message lists the networks that were found.
     """
     state = _policy_state(path, read_foreign(path))
+    networks = find_networks(state)
+    names = _choose(path, networks, mapping)
     if activation is None:
         if not any(key.startswith(_UPSTREAM_MARK) for key in state):
             raise CheckpointError(
-                f"{path}: the activation of the hidden layers cannot be told from weights; give "
-                "it (elu, relu, leaky_relu, sigmoid or tanh)"
+                f"{path}: the activation of the hidden layers cannot be told from weights; export it "
+                "with training/scripts/export.py --activation elu (or relu, leaky_relu, sigmoid, tanh)"
             )
         activation = "sigmoid"
-    networks = find_networks(state)
-    names = _choose(path, networks, mapping)
     match = _ITERATION.search(path.name)
     residual = names.get("residual")
     return ImportedPolicy(

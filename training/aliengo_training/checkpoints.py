@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -76,6 +77,8 @@ def read_torch(path: Path, device: str = "cpu") -> Any:
     except pickle.UnpicklingError as error:
         lines = [line.strip() for line in str(error).splitlines() if "nsupported" in line]
         reason = lines[0] if lines else str(error)
+        if not zipfile.is_zipfile(path):  # what torch.save has written since 2020, is
+            raise CheckpointError(f"{path}: not a PyTorch checkpoint ({reason})") from error
         raise CheckpointError(
             f"{path}: holds something else than weights and is not loaded ({reason})"
         ) from error

@@ -150,6 +150,7 @@ def test_other_trainers_residual_with_mapping_and_gains(tmp_path: Path) -> None:
     [
         ("--task aliengo_residual", "was trained on aliengo_amp, not on --task aliengo_residual"),
         ("--task walk", "unknown task 'walk'"),
+        ("--task foo --load_run r", "unknown task 'foo', allowed are"),
         ("--map base", "--map has 'base'"),
         ("--kp 50", "says all of this itself: --kp are for other trainers' files"),
         ("--kp 0 --kd 2", "says all of this itself: --kp and --kd are for other"),

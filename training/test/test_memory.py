@@ -10,6 +10,7 @@ import torch
 
 from aliengo_training.cli import benchmark, train
 from aliengo_training.learning.memory import (
+    CPU_NUM_ENVS,
     LEARNING_BYTES_PER_ENV,
     RESERVE_BYTES,
     SIMULATOR_BYTES,
@@ -64,7 +65,9 @@ def test_num_envs_of_the_command_line_is_taken_as_it_is(
     assert chosen == fitting_num_envs(2 * GIB, "mujoco_warp", 16384) < 16384
     assert f"{chosen} robots instead of 16384" in capsys.readouterr().out
     monkeypatch.setattr(train, "free_gpu_bytes", lambda device: None)
-    assert train._fitted(train.parse([]), "cpu").cfg.num_envs == 16384
+    assert train._fitted(train.parse([]), "cpu").cfg.num_envs == CPU_NUM_ENVS
+    assert f"{CPU_NUM_ENVS} robots instead of 16384 on cpu" in capsys.readouterr().out
+    assert train._fitted(train.parse(["--cfg.num_envs", "512"]), "cpu").cfg.num_envs == 512
     with pytest.raises(ValueError, match="--num_envs is 0"):
         train.parse(["--num_envs", "0"])
 

@@ -168,6 +168,22 @@ def test_no_training_begins_that_would_end_too_late(
     assert not list((tmp_path / "out").glob("*/*/model_*.pt"))
 
 
+def test_what_was_refused_may_be_tried_otherwise_and_what_differs_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = command(tmp_path, "--vary", "residual.bound", "2", "--max_minutes", "5")
+    with pytest.raises(SystemExit):
+        sweep.main([*arguments, "--", *TINY, "--cfg.ppo.minibatches", "5"])
+    last = ["--cfg.max_iterations", "1"]
+    sweep.main([*arguments, "--", *TINY, *last])
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        sweep.main([*arguments, "--", *TINY, *last, "--cfg.ppo.gamma", "0.98"])
+    message = capsys.readouterr().err
+    assert "['--cfg.ppo.gamma', '0.98']" in message
+    assert "style_weight" not in message
+
+
 def test_a_training_that_fails_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = command(tmp_path, "--vary", "residual.bound", "2", "--max_minutes", "5")
     with pytest.raises(SystemExit):

@@ -22,7 +22,7 @@ from aliengo_training.checkpoints import (
     from_config_dict,
     load_checkpoint,
 )
-from aliengo_training.cli.train import parse
+from aliengo_training.cli.train import main, parse
 from aliengo_training.learning.build import build_runner
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.config import ExperimentConfig
@@ -314,6 +314,7 @@ def test_only_the_backend_with_a_stream_of_its_own_is_capturable() -> None:
             ["--sim", "mujoco", "--rl_device", "cpu", "--base_checkpoint", "base.onnx"],
             "--base_checkpoint: aliengo_amp starts from no base",
         ),
+        (["--output_name", "../other"], "--output_name is '../other', expected the name of one"),
     ],
 )
 def test_bad_input_ends_with_a_message(command: List[str], message: str, tmp_path: Path) -> None:
@@ -321,6 +322,35 @@ def test_bad_input_ends_with_a_message(command: List[str], message: str, tmp_pat
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--output_name=", "--output_name is '', expected the name of one folder"),
+        ("--max_minutes=-1", "--max_minutes is -1, expected 0 or more"),
+        ("--max_minutes=nan", "--max_minutes is nan, expected 0 or more"),
+        ("--cfg.num_envs=0", "num_envs is 0, expected at least 1"),
+        ("--cfg.save_interval=0", "save_interval is 0, expected at least 1"),
+        ("--cfg.max_iterations=0", "max_iterations is 0, expected at least 1"),
+        ("--cfg.seed=-1", "seed is -1, expected 0 or more"),
+        ("--cfg.ppo.rollout_steps=0", "ppo.rollout_steps is 0, expected at least 1"),
+        ("--cfg.ppo.gamma=2", "ppo.gamma is 2.0, expected 0 to 1"),
+        ("--cfg.amp.style_weight=2", "amp.style_weight is 2.0, expected 0 to 1"),
+        ("--cfg.residual.bound=-1", "residual.bound is -1.0, expected a positive number"),
+        ("--cfg.task.commands.vx 1.2 0", "task.commands.vx is (1.2, 0.0), expected two numbers"),
+        ("--cfg.task.commands.wz 0 nan", "task.commands.wz is (0.0, nan), expected two numbers"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    option: str, message: str, motion: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main([*arguments(motion, tmp_path / "logs"), *option.split()])
+    assert ending.value.code == 2
+    error = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in error
+    assert not (tmp_path / "logs").exists()
 
 
 def test_an_existing_run_is_not_overwritten(motion: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import tyro
 from aliengo_training.checkpoints import CheckpointError, find_checkpoint, run_folder
 from aliengo_training.conversion import Policy, policy_from_checkpoint
 from aliengo_training.export import export_policy
+from aliengo_training.tasks.registry import experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,8 @@ class ExportArgs:
 
 def run(args: ExportArgs) -> Tuple[Path, str]:
     """Export and return the file and the SHA-256 of its weights."""
+    if args.task is not None:
+        experiment(args.task)  # refuses an unknown one
     source = _source(args)
     policy = policy_from_checkpoint(source, args.task, _mapping(args.map), args.activation)
     policy = _with_gains(policy, source, args)

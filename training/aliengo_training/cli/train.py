@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import sys
 import time
@@ -20,12 +21,14 @@ from aliengo_training.checkpoints import (
     read_params,
     run_folder,
 )
+from aliengo_training.learning.base_weights import load_base_weights
 from aliengo_training.learning.build import build_runner, find_motions
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
 from aliengo_training.learning.finite import NonFiniteError
 from aliengo_training.learning.logs import MetricsLog, Progress, earlier_stages, write_params
-from aliengo_training.learning.memory import fitting_num_envs, free_gpu_bytes
+from aliengo_training.learning.memory import CPU_NUM_ENVS, fitting_num_envs, free_gpu_bytes
+from aliengo_training.learning.residual import ActorCriticResidual
 from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.learning.schedule_plots import plot_schedules
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
@@ -50,7 +53,7 @@ class TrainArgs:
         checkpoint: Iteration to continue from, by default the last.
         base_checkpoint: Base policy of a residual or fine-tuning run: a model_<iteration>.pt, or a
             policy file (.onnx), which has no critic and no noise to start from. A run that is resumed
-            holds its base and needs none.
+            holds its base and needs none; a residual's must be the same.
         max_minutes: Stop after this time, with a checkpoint.
         log_root: Where run folders are made.
         capture: Replay training as CUDA graphs.
@@ -126,10 +129,16 @@ def _with_num_envs(args: TrainArgs, num_envs: int) -> TrainArgs:
 
 
 def _fitted(args: TrainArgs, device: str) -> TrainArgs:
-    """Fewer robots than the task's own number where the user named none and memory is short."""
-    free = free_gpu_bytes(device)
-    if args.num_envs is not None or free is None:
+    """Fewer robots than the task's own number where the user named none: on a CPU, or if memory is short."""
+    if args.num_envs is not None:
         return args
+    free = free_gpu_bytes(device)
+    if free is None:
+        if args.cfg.num_envs > CPU_NUM_ENVS:
+            print(
+                f"{CPU_NUM_ENVS} robots instead of {args.cfg.num_envs} on {device} (--num_envs to choose)"
+            )
+        return _with_num_envs(args, min(args.cfg.num_envs, CPU_NUM_ENVS))
     fitting = fitting_num_envs(free, args.sim, args.cfg.num_envs)
     if fitting < args.cfg.num_envs:
         print(
@@ -162,6 +171,13 @@ class StopRequest:
 
 
 def _check(args: TrainArgs) -> None:
+    if Path(args.output_name).name != args.output_name or args.output_name in ("", "."):
+        raise ValueError(
+            f"--output_name is {args.output_name!r}, expected the name of one folder below "
+            f"{args.log_root / args.task}"
+        )
+    if args.max_minutes is not None and not 0.0 <= args.max_minutes < math.inf:
+        raise ValueError(f"--max_minutes is {args.max_minutes:g}, expected 0 or more")
     if args.rl_device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"--rl_device {args.rl_device}: torch finds no CUDA device; without a GPU use --sim mujoco --rl_device cpu"
@@ -174,6 +190,7 @@ def _check(args: TrainArgs) -> None:
     if needs_motion and args.motion_files is None:
         raise ValueError(
             "no motion files: give --motion_files 'path/*.txt' (a quoted glob pattern)"
+            + (", a run that is resumed needs them again" if args.resume else "")
         )
 
 
@@ -226,6 +243,23 @@ def _continue(runner: OnPolicyRunner, checkpoint: Path) -> List[Dict[str, Any]]:
     return earlier_stages(checkpoint.parent, runner.iteration)
 
 
+def _check_same_base(runner: OnPolicyRunner, path: Path) -> None:
+    """Refuse another base than the one that a resumed residual run stands on."""
+    if not isinstance(runner.model, ActorCriticResidual):
+        print(
+            f"{path} is not read: the weights of a run that is resumed are its own", file=sys.stderr
+        )
+        return
+    config = runner.config
+    base = load_base_weights(path, config.network.activation, config.task.max_target_step)
+    own = {f"actor.{name}": value for name, value in runner.model.base_actor.state_dict().items()}
+    if any(name not in base or not torch.equal(base[name], own[name].cpu()) for name in own):
+        raise CheckpointError(
+            f"{path} is another base than the run stands on; leave out --base_checkpoint to go on, "
+            "or begin a new run (--output_name) on it"
+        )
+
+
 def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
     """Train as the arguments say.
 
@@ -241,6 +275,8 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
     folder = args.log_root / args.task / args.output_name
     resume_from = _resume_point(args, folder)
     motions = find_motions(args.motion_files) if args.motion_files else None
+    if motions and args.cfg.amp.style_weight > 0.0 and world.is_main:
+        print("reference motions: " + ", ".join(path.name for path in motions))
     runner = build_runner(
         args.cfg,
         args.sim,
@@ -253,6 +289,12 @@ def run(args: TrainArgs, command: List[str]) -> Tuple[Path, Dict[str, float]]:
         resumes=resume_from is not None,
     )
     earlier = [] if resume_from is None else _continue(runner, resume_from)
+    if resume_from is not None and args.base_checkpoint is not None:
+        _check_same_base(runner, args.base_checkpoint)
+    if runner.iteration >= args.cfg.max_iterations:
+        runner.task.simulator.close()
+        world.close()
+        return folder, {}
     stop = StopRequest(args.max_minutes)
     extra = {"sim": args.sim, "device": device, "motion_files": [p.name for p in motions or []]}
     log = _open_log(args, folder, command, extra, earlier) if world.is_main else None

@@ -8,6 +8,7 @@ from typing import Any, Dict, Tuple
 import torch
 from torch import Tensor, nn
 
+from aliengo_training.checks import require
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.distributed import World
 from aliengo_training.learning.networks import masked_mean, mlp
@@ -51,6 +52,14 @@ class AmpConfig:
     head_decay: float = 1e-1
     normalizer_clip: float = 5.0
     max_condition_speed: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Refuses a share that is none and counts of nothing."""
+        share = self.style_weight
+        require("amp.style_weight", share, 0.0 <= share <= 1.0, "0 to 1")
+        for name in ("updates", "batch_size", "replay_size", "replay_inserts"):
+            count = getattr(self, name)
+            require(f"amp.{name}", count, count >= 1, "at least 1")
 
 
 class SpeedCondition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Tuple
 
+from aliengo_training.checks import require
 from aliengo_training.learning.amp import AmpConfig
 from aliengo_training.learning.ppo import PpoConfig
 from aliengo_training.learning.residual import ResidualConfig
@@ -58,3 +59,10 @@ class ExperimentConfig:
     max_iterations: int = 20_000
     save_interval: int = 200
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses counts of nothing."""
+        for name in ("num_envs", "max_iterations", "save_interval"):
+            value = getattr(self, name)
+            require(name, value, value >= 1, "at least 1")
+        require("seed", self.seed, self.seed >= 0, "0 or more")

@@ -125,6 +125,10 @@ class MetricsLog:
             self._board.close()
 
 
+def _short(number: float) -> str:
+    return f"{number / 1e3:.1f} k" if number >= 1e3 else f"{number:.0f}"
+
+
 class Progress:
     """One line that is rewritten on a terminal, and printed now and then where there is none.
 
@@ -154,7 +158,7 @@ class Progress:
             remaining = min(remaining, self._max_seconds - elapsed)
         text = (
             f"iteration {iteration}/{self._iterations}  ETA {max(0.0, remaining) / 60:.1f} min  "
-            f"{metrics['steps_per_s'] / 1e3:.1f} k steps/s  episode {metrics['episode_length']:.0f}  "
+            f"{_short(metrics['steps_per_s'])} steps/s  episode {metrics['episode_length']:.0f}  "
             f"velocity error {metrics['velocity_error']:.3f} m/s  style {metrics.get('style_reward', 0.0):.3f}"
         )
         terminal = sys.stdout.isatty()

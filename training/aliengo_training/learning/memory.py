@@ -11,7 +11,11 @@ from __future__ import annotations
 
 from typing import Dict, Optional
 
-__all__ = ["counted_bytes", "fitting_num_envs", "free_gpu_bytes"]
+__all__ = ["CPU_NUM_ENVS", "counted_bytes", "fitting_num_envs", "free_gpu_bytes"]
+
+#: Robots of a run on a CPU, where the user names no number: some 0.4 GB of MuJoCo's. The tasks'
+#: own number, a GPU's, would take 23 GB and minutes for an iteration.
+CPU_NUM_ENVS = 256
 
 #: Arrays of MuJoCo Warp's model and data per robot, by `MujocoWarpSimulator.array_bytes`.
 SIMULATOR_BYTES: Dict[str, int] = {"mujoco_warp": 31_660}

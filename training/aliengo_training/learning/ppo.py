@@ -8,6 +8,7 @@ from typing import Callable, Dict, Optional, Tuple
 import torch
 from torch import Tensor
 
+from aliengo_training.checks import require
 from aliengo_training.learning.capture import Replayed
 from aliengo_training.learning.distributed import World
 from aliengo_training.learning.networks import (
@@ -51,6 +52,15 @@ class PpoConfig:
     entropy: float = 0.002
     value: float = 1.0
     max_gradient_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses counts of nothing and discounts that are none."""
+        for name in ("rollout_steps", "epochs", "minibatches"):
+            count = getattr(self, name)
+            require(f"ppo.{name}", count, count >= 1, "at least 1")
+        for name in ("gamma", "lam"):
+            share = getattr(self, name)
+            require(f"ppo.{name}", share, 0.0 <= share <= 1.0, "0 to 1")
 
 
 ExtraLoss = Callable[[Tensor, Tensor, Tensor], Tuple[Tensor, Dict[str, Tensor]]]

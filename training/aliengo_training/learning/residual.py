@@ -8,6 +8,7 @@ from typing import Dict, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from aliengo_training.checks import require
 from aliengo_training.gate import ResidualGate
 from aliengo_training.learning.base_weights import base_parts
 from aliengo_training.learning.networks import ActorCritic, gaussian_kl, masked_mean, mlp
@@ -54,6 +55,13 @@ class ResidualConfig:
     noise_scale: Schedule = Schedule(1.5, 1.0, 100)
     kl_speed_threshold: float = 1.1
     initial_std: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuses what no policy file could hold."""
+        require("residual.bound", self.bound, self.bound > 0.0, "a positive number")
+        require(
+            "residual.initial_std", self.initial_std, self.initial_std > 0.0, "a positive number"
+        )
 
 
 class CommandGate:

@@ -326,8 +326,10 @@ class OnPolicyRunner:
         try:
             self._load_weights(state)
         except (RuntimeError, ValueError) as error:
+            # torch lists every parameter; the first tells enough.
+            lines = [line.strip() for line in str(error).splitlines() if "mismatch" in line]
             raise CheckpointError(
-                f"{path} does not fit the configured networks (--cfg): {error}"
+                f"{path} does not fit the configured networks (--cfg): {lines[0] if lines else error}"
             ) from error
         self.iteration = int(state["iteration"])
         self.environment_steps = int(state["environment_steps"])

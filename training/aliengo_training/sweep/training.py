@@ -94,16 +94,33 @@ def _trained(plan: TrainingPlan, point: Point) -> Optional[Path]:
     """The last checkpoint of a point that is done; None if it is not."""
     folder = point_folder(plan, point)
     settings = folder / _SETTINGS
-    if settings.is_file():
+    if settings.is_file() and iterations(folder):  # what was refused has trained nothing
         found = json.loads(settings.read_text(encoding="utf-8"))
         wanted = _settings(plan, point)
-        other = {key: found.get(key) for key in wanted if found.get(key) != wanted[key]}
+        other = [key for key in wanted if found.get(key) != wanted[key]]
         if other:
+            was, now = ({key: source.get(key) for key in other} for source in (found, wanted))
+            if "arguments" in other:
+                was["arguments"], now["arguments"] = _differing(
+                    found.get("arguments", []), [*plan.arguments, *point.overrides]
+                )
             raise ValueError(
-                f"{folder} was trained with {other}, now it is "
-                f"{ {key: wanted[key] for key in other} }; choose another --out"
+                f"{folder} was trained with {was}, now it is {now}; choose another --out"
             )
     return find_checkpoint(folder) if (folder / _MARK).is_file() else None
+
+
+def _differing(first: Sequence[str], second: Sequence[str]) -> Tuple[List[str], List[str]]:
+    """What two command lines do not begin and end with alike."""
+    start = 0
+    while start < min(len(first), len(second)) and first[start] == second[start]:
+        start += 1
+    end = 0
+    while end < min(len(first), len(second)) - start and first[-1 - end] == second[-1 - end]:
+        end += 1
+    # With the option that the first value belongs to.
+    start -= 1 if start and first[start - 1].startswith("--") else 0
+    return list(first[start : len(first) - end]), list(second[start : len(second) - end])
 
 
 class _Pool:

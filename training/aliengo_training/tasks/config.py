@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Tuple
 
+from aliengo_training.checks import require_range
 from aliengo_training.sim.randomization import RandomizationConfig
 from aliengo_training.sim.simulator import SimulationConfig
 
@@ -38,6 +39,11 @@ class CommandConfig:
     turning_fraction: float = 0.0
     max_lateral_acceleration: float = 0.0
     dead_zone: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuses ranges that nothing can be drawn from."""
+        for name in ("vx", "vy", "wz", "resample_s"):
+            require_range(f"task.commands.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)
