@@ -72,8 +72,16 @@ def open_video(path: Path, frames_per_second: float) -> Iterator[Any]:
     """Open an .mp4 or .gif whose `append_data` takes images (height, width, 3) uint8.
 
     Raises:
-        VideoError: If there is no writer for the format.
+        ValueError: If the frames per second are none.
+        VideoError: If the path has another ending, or there is no writer for it.
     """
+    if path.suffix not in (".mp4", ".gif"):
+        raise VideoError(f"{path} could not be written: allowed endings are .mp4 and .gif")
+    if not 0.0 < frames_per_second < np.inf:
+        raise ValueError(
+            f"{path}: frames per second is {frames_per_second}: expected a finite number, more "
+            "than 0"
+        )
     try:
         import imageio.v2 as imageio
     except ImportError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aliengo_description import robot
 from aliengo_training.cli import evaluate, play_manual
 from aliengo_training.evaluation import video
 from aliengo_training.evaluation.keyboard import KeyboardCommand
@@ -70,16 +71,108 @@ def test_compared_policies_get_names_that_tell_them_apart() -> None:
         evaluate.policy_names([paths[2], paths[2]])
 
 
-def test_errors_end_with_a_message(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    for arguments, message in (
-        (["--policy", str(tmp_path / "none.onnx")], "none.onnx does not exist"),
-        (["--rollouts", "0"], "--rollouts is 0"),
-        (["--rl_device", "cuda:0"], "--rl_device cuda:0: --sim mujoco runs on the CPU"),
-    ):
-        with pytest.raises(SystemExit) as ending:
-            evaluate.main([*arguments, "--out", str(tmp_path)])
-        assert ending.value.code == 2
-        assert message in capsys.readouterr().err
+def never(*arguments: object, **options: object) -> None:
+    raise AssertionError("simulated")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--policy none.onnx", "none.onnx does not exist"),
+        ("--compare stand.onnx none.onnx", "none.onnx does not exist"),
+        ("--compare stand.onnx stand.onnx", "the same policy twice"),
+        ("--rollouts 0", "--rollouts is 0, expected at least 1"),
+        ("--workers 0", "--workers is 0, expected at least 1"),
+        ("--seconds inf", "seconds is inf, expected a finite number"),
+        ("--rl_device cuda:0", "--rl_device cuda:0: --sim mujoco runs on the CPU"),
+        ("--sim gazebo", "--sim is 'gazebo', allowed are mujoco_warp, mujoco, isaacgym"),
+        ("--commands", "--commands is empty"),
+        ("--commands 0:1:0,0,0", "command '0:1:0,0,0': expected vx,vy,wz"),
+        ("--commands 1,0,0 nan,0,0", "command 'nan,0,0': expected vx,vy,wz (each a finite number"),
+        ("--commands 0:inf:3,0,0", "command '0:inf:3,0,0': expected vx,vy,wz"),
+        ("--video --video_format webm", "--video_format is 'webm', allowed are mp4, gif"),
+        ("--video --video_seconds 0", "--video_seconds is 0.0, expected a finite number above 0"),
+        ("--style_checkpoint none.pt", "none.pt does not exist"),
+        ("--out stand.onnx", "stand.onnx"),
+        ("--cfg.seed -1", "seed is -1, expected 0 to"),
+        ("--cfg.push_velocity nan", "push_velocity is nan, expected a finite number"),
+    ],
+)
+def test_evaluate_refuses_before_it_simulates_or_writes(
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(evaluate, "evaluate", never)
+    monkeypatch.setenv("COLUMNS", "200")  # tyro wraps what dataclasses refuse
+    monkeypatch.chdir(tmp_path)
+    constant_policy(tmp_path / "stand.onnx")
+    with pytest.raises(SystemExit) as ending:
+        evaluate.main(["--policy", "stand.onnx", "--out", "out", *arguments.split()])
+    assert ending.value.code == 2
+    output = capsys.readouterr()
+    assert message in output.out + output.err
+    assert [path.name for path in tmp_path.iterdir()] == ["stand.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--seconds -3", "--seconds is -3.0, expected a finite number above 0"),
+        ("--seconds 0", "--seconds is 0.0, expected a finite number above 0"),
+        ("--seconds nan", "--seconds is nan, expected a finite number above 0"),
+        ("--command nan 0 0", "--command is nan 0 0, expected finite numbers"),
+        ("--command 0 0 inf", "--command is 0 0 inf, expected finite numbers"),
+        ("--seed -1", "--seed is -1, expected 0 to"),
+        ("--policy none.onnx", "none.onnx does not exist"),
+    ],
+)
+def test_play_refuses_before_it_simulates_or_writes(
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(play_manual, "make_simulator", never)
+    monkeypatch.chdir(tmp_path)
+    constant_policy(tmp_path / "stand.onnx")
+    with pytest.raises(SystemExit) as ending:
+        play_manual.main(["--policy", "stand.onnx", "--headless", *arguments.split()])
+    assert ending.value.code == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["stand.onnx"]
+
+
+def test_commands_that_the_robot_would_clip_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    policy = constant_policy(tmp_path / "stand.onnx")  # vx 0 to 1.1, vy +-0.3, wz +-1
+    arguments = ["--policy", str(policy), "--out", str(tmp_path / "out"), *SHORT]
+    evaluate.main([*arguments, "--commands", "1.1,0.3,-1", "3,0,0", "0,0,-1.5"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the robot would clip them: 3,0,0 0,0,-1.5" in line
+    assert "stand: commands beyond its command_ranges (vx 0 to 1.1, vy -0.3 to 0.3" in line
+    evaluate.main([*arguments, "--commands", "1.1,0.3,-1"])
+    assert capsys.readouterr().err == ""
+    common = ["--policy", str(policy), "--headless", "--seconds", "0.1"]
+    common += ["--log_root", str(tmp_path / "logs")]
+    play_manual.main([*common, "--command", "3", "0", "0"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the robot would clip them: 3,0,0" in line
+    play_manual.main(common)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_range_without_zero_still_allows_standing(tmp_path: Path) -> None:
+    ranges = {"vx": (0.2, 1.0), "vy": (0.0, 0.0), "wz": (-1.0, -0.5)}
+    policy = OnnxPolicy(constant_policy(tmp_path / "p.onnx"))
+    policy.metadata = {**policy.metadata, "command_ranges": ranges}
+    # As the robot's commander clips: to the range and to standing.
+    assert policy.beyond_ranges([(0.0, 0.0, 0.0), (0.1, 0.0, -0.2)]) is None
+    assert policy.beyond_ranges([(-0.1, 0.0, 0.0)]) is not None
 
 
 def test_headless_play_writes_the_plots(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -140,6 +233,22 @@ def test_playing_by_keys_records_what_was_commanded(tmp_path: Path) -> None:
     commands, trajectory = player.record()
     np.testing.assert_allclose(commands[:, 0], [0.0, 0.1, 0.2, 0.2, 0.2, 0.0], atol=1e-6)
     assert trajectory.joint_positions.shape == (1, 6, 12)
+
+
+def test_the_player_tells_when_the_robot_fell(tmp_path: Path) -> None:
+    policy = OnnxPolicy(constant_policy(tmp_path / "fall.onnx", action=8.0))
+    simulator = MujocoCpuSimulator(1, threads=1)
+    player = Player(policy, simulator)
+    for _ in range(150):
+        player.step(np.zeros(3))
+    simulator.close()
+    assert player.falls == len(player.falls_s) >= 2
+    joints = player.record()[1].joint_positions[0]
+    bent = np.abs(joints - robot.DEFAULT_JOINT_POSITIONS).max(axis=1)
+    for time_s in player.falls_s:
+        step = round(time_s / player.period_s) - 1
+        # The state at the time of a fall is already the next start, near the default pose.
+        assert bent[step] < 0.3 < bent[step - 1]
 
 
 def test_the_profile_ends_as_it_starts() -> None:

@@ -141,9 +141,38 @@ def test_commands_are_presets_points_and_series() -> None:
     assert grid[0] == (0.0, 0.0, -1.0)
     assert grid[-1] == (1.0, 0.0, 1.0)
     assert len(grid) == 6
-    for wrong in ("fastest", "1,2", "1,2,x", "1:2,0,0"):
+    wrongs = ("fastest", "1,2", "1,2,x", "1:2,0,0", "0:1:0,0,0", "0:1:-1,0,0", "0:1:nan,0,0")
+    for wrong in (*wrongs, "nan,0,0", "0,-inf,0", "0,0,nan:1:2"):
         with pytest.raises(ValueError, match="expected vx,vy,wz"):
             parse_commands([wrong])
+
+
+def test_conditions_that_mean_nothing_are_refused() -> None:
+    for changes, message in (
+        ({"seed": -1}, "seed is -1, expected 0 to 4294967295"),
+        ({"seconds": float("inf")}, "seconds is inf"),
+        ({"push_interval_s": -1.0}, "push_interval_s is -1.0"),
+        ({"recovery_s": float("nan")}, "recovery_s is nan"),
+        ({"settle_s": 30.0}, "settle_s is 30.0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RolloutConfig(**changes)
+
+
+def test_nothing_to_evaluate_is_refused(tmp_path: Path) -> None:
+    policy = constant_policy(tmp_path / "stand.onnx")
+    with pytest.raises(ValueError, match="0 commands and 2 rollouts per command"):
+        evaluate(policy, "p", [], 2, CALM)
+    with pytest.raises(ValueError, match="1 commands and 0 rollouts per command"):
+        evaluate(policy, "p", [STAND], 0, CALM)
+
+
+def test_the_largest_seed_has_jobs_after_it(tmp_path: Path) -> None:
+    policy = constant_policy(tmp_path / "stand.onnx")
+    config = dataclasses.replace(CALM, seed=2**32 - 1)
+    commands = [STAND, (0.5, 0.0, 0.0)]
+    jobs = grid._jobs(policy, commands, 1, config, "mujoco", "cpu", (), None)
+    assert [job.config.seed for job in jobs] == [2**32 - 1, 0]
 
 
 def test_processes_and_one_process_give_the_same_figures(tmp_path: Path) -> None:

@@ -1,12 +1,22 @@
 """Reading and writing motion files, and refusing bad ones with a message that helps."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aliengo_training.motion.files import FRAME_WIDTH, MotionFileError, load_motion, write_motion
+from aliengo_training.motion import rotations
+from aliengo_training.motion.clip import MotionClip
+from aliengo_training.motion.files import (
+    FRAME_WIDTH,
+    MissingMotionError,
+    MotionFileError,
+    find_motions,
+    load_motion,
+    write_motion,
+)
 from aliengo_training.motion.testing import recorded, wavy_clip
 
 
@@ -83,10 +93,78 @@ def test_another_robots_file_is_read_without_the_kinematics_check(path: Path) ->
             row[19:31] = [0.8 * value for value in row[19:31]]
 
     edit(path, shrink)
-    with pytest.raises(MotionFileError, match="another robot"):
+    with pytest.raises(
+        MotionFileError, match=r"another robot.*--read\.no_check_kinematics.*docs/motions\.md"
+    ):
         load_motion(path)
     clip = load_motion(path, check_kinematics=False, ground="none")
     np.testing.assert_allclose(clip.foot_positions, wavy_clip().foot_positions, atol=2e-5)
+
+
+def turned(path: Path, roll: float, pitch: float, yaw: float) -> Path:
+    """Write a clip whose trunk has this constant orientation [rad]."""
+    clip, angles = wavy_clip(), np.ones(61)
+    q = rotations.from_roll_pitch_yaw(roll * angles, pitch * angles, yaw * angles)
+    turned_clip = MotionClip.from_pose(clip.root_position, q, clip.joint_positions, 0.02)
+    write_motion(turned_clip, path)
+    return path
+
+
+def to_wxyz(document) -> None:
+    for row in document["Frames"]:
+        row[3:7] = [row[6], *row[3:6]]
+
+
+@pytest.mark.parametrize("yaw", [0.0, 1.0, -1.5, 2.0])
+def test_quaternions_with_w_first_are_refused(path: Path, yaw: float) -> None:
+    message = (
+        r"wavy.txt: the trunk is tilted by 1?\d\d degrees .*xyzw; read as wxyz it would be upright"
+    )
+    for ground in ("lift", "none"):
+        with pytest.raises(MotionFileError, match=message):
+            load_motion(edit(turned(path, 0.1, 0.05, yaw), to_wxyz), ground=ground)
+
+
+def test_a_trunk_upside_down_is_refused_and_one_that_rears_is_not(path: Path) -> None:
+    with pytest.raises(MotionFileError, match=r"tilted by 160 degrees .*upside down in 100%"):
+        load_motion(turned(path, 2.8, 0.0, 0.0))
+    for yaw in (0.0, 1.5, 3.1):
+        load_motion(turned(path, 0.0, -1.4, yaw))
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    file = tmp_path / "out" / "clip.txt"
+    for attributes, message in (
+        ({"weight": 0.0}, "MotionWeight is 0.0, expected a positive number below"),
+        ({"weight": float("nan")}, "MotionWeight is nan"),
+        ({"weight": 1e6}, r"MotionWeight is 1000000\.0"),
+        ({"frame_duration_s": -0.02}, "FrameDuration is -0.02"),
+    ):
+        with pytest.raises(MotionFileError, match=message):
+            write_motion(dataclasses.replace(wavy_clip(), **attributes), file)
+    clip = wavy_clip()
+    clip.joint_positions[3, 2] = np.nan
+    with pytest.raises(MotionFileError, match="frame 3, column 9 is nan"):
+        write_motion(clip, file)
+    assert not file.parent.exists()
+
+
+def test_no_low_pass_is_0_or_none(path: Path) -> None:
+    plain = load_motion(path, lowpass_hz=None, ground="plant")
+    zero = load_motion(path, lowpass_hz=0.0, ground="plant")
+    for name, array in plain.arrays().items():
+        np.testing.assert_array_equal(getattr(zero, name), array, err_msg=name)
+
+
+def test_patterns_and_names_find_files(tmp_path: Path) -> None:
+    names = ["b.txt", "a.txt", "a[1].txt", "c.csv"]
+    for name in names:
+        (tmp_path / name).touch()
+    found = [path.name for path in find_motions(str(tmp_path / "*.txt"))]
+    assert found == ["a.txt", "a[1].txt", "b.txt"]
+    assert find_motions(tmp_path / "a[1].txt") == [tmp_path / "a[1].txt"]
+    with pytest.raises(MissingMotionError, match=r"no motion files match .*\*\.json'"):
+        find_motions(tmp_path / "*.json")
 
 
 BAD = {

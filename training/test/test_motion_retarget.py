@@ -142,11 +142,47 @@ def test_bad_key_points_are_refused(tmp_path: Path) -> None:
     (tmp_path / "k.json").write_text(json.dumps({"points": {}}))
     with pytest.raises(KeypointError, match="cannot be read as key points"):
         read_keypoints(tmp_path / "k.json")
+    with pytest.raises(KeypointError, match="frame rate is inf"):
+        Keypoints(points, float("inf"))
+    (tmp_path / "k.json").write_text(json.dumps({"frame_rate": [30], "keypoints": {}}))
+    with pytest.raises(KeypointError, match="cannot be read as key points"):
+        read_keypoints(tmp_path / "k.json")
     (tmp_path / "k.json").write_text(json.dumps({"keypoints": {"nose": [[0, 0, 0]]}}))
     with pytest.raises(KeypointError, match="no frame rate"):
         read_keypoints(tmp_path / "k.json")
     with pytest.raises(KeypointError, match=r"has the points \['nose'\]"):
         read_keypoints(tmp_path / "k.json", 30.0)
+
+
+def test_names_are_of_the_file_and_of_the_known_points(tmp_path: Path) -> None:
+    path, made_points = tmp_path / "k.json", keypoints_of(made())
+    points = dict(made_points.points, paw=made_points.points["left_front_foot"])
+    points["left_front_foot"] = points["neck"]
+    document = {name: values.tolist() for name, values in points.items()}
+    path.write_text(json.dumps({"frame_rate": 50.0, "keypoints": document}))
+    # What the user names wins over the point that already has the name.
+    found = read_keypoints(path, names={"paw": "left_front_foot"}).points
+    np.testing.assert_array_equal(found["left_front_foot"], points["paw"])
+    for names, message in (
+        ({"foo": "bar"}, r"no point 'foo' to take as 'bar'; it has \['left_front_foot'"),
+        ({"paw": "bar"}, "'paw' cannot be 'bar'; allowed are left_shoulder"),
+        ({"paw": "neck", "left_hip": "neck"}, "more than one point is to be 'neck'"),
+    ):
+        with pytest.raises(KeypointError, match=message):
+            read_keypoints(path, names=names)
+
+
+@pytest.mark.parametrize("name", ["scale", "leg_scale", "contact_height_m", "contact_speed"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value}: expected a finite number, more"):
+        retarget(keypoints_of(made()), RetargetConfig(**{name: value}))
+
+
+def test_no_low_pass_of_key_points_is_0_or_none() -> None:
+    points = keypoints_of(made())
+    clips = [retarget(points, RetargetConfig(lowpass_hz=hz))[0] for hz in (None, 0.0)]
+    np.testing.assert_array_equal(clips[0].joint_positions, clips[1].joint_positions)
 
 
 def test_the_shipped_sample_becomes_a_motion_file(

@@ -79,5 +79,12 @@ def test_gaits_beyond_the_legs_are_refused_with_the_joint() -> None:
         synthesize(dataclasses.replace(GAITS["trot"], period_s=0.1), 0.5, frames_per_second=400)
     with pytest.raises(SynthesisError, match=r"'XX': allowed are \['FL'"):
         limp("XX")
+    for number in (float("nan"), float("inf")):
+        for name in ("speed", "lateral", "yaw_rate"):
+            with pytest.raises(SynthesisError, match=f"{name} is {number}: expected a finite"):
+                synthesize(GAITS["walk"], **{name: number})
+    for rate in (0.0, -50.0, float("nan"), float("inf")):
+        with pytest.raises(SynthesisError, match=f"frames per second is {rate}: expected more"):
+            synthesize(GAITS["walk"], frames_per_second=rate)
     with pytest.raises(SynthesisError, match="cycles is 0"):
         synthesize(GAITS["walk"], cycles=0)

@@ -18,12 +18,12 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 import tyro
 
-from aliengo_training.learning.build import build_model, find_motions
+from aliengo_training.learning.build import build_model
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.memory import counted_bytes
 from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.motion.clip import MotionClip
-from aliengo_training.motion.files import load_motion
+from aliengo_training.motion.files import find_motions, load_motion
 from aliengo_training.motion.synthesis import limp, synthesize
 from aliengo_training.sim import make_simulator
 from aliengo_training.tasks.locomotion import LocomotionTask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import tyro
 
 from aliengo_training.checkpoints import CheckpointError
 from aliengo_training.evaluation.figures import ClipCycle, CommandFigures, clip_cycle
-from aliengo_training.evaluation.grid import Evaluation, evaluate, parse_commands
+from aliengo_training.evaluation.grid import PRESETS, Evaluation, evaluate, parse_commands
 from aliengo_training.evaluation.plots import plot_comparison, plot_gaits, plot_heat_maps
 from aliengo_training.evaluation.policy import OnnxPolicy, as_policy_file
 from aliengo_training.evaluation.report import (
@@ -24,10 +25,10 @@ from aliengo_training.evaluation.report import (
 )
 from aliengo_training.evaluation.rollouts import Command, RolloutConfig
 from aliengo_training.evaluation.style import StyleJudge
-from aliengo_training.evaluation.video import write_video
-from aliengo_training.learning.build import find_motions
-from aliengo_training.motion.files import load_motion
+from aliengo_training.evaluation.video import FORMATS, write_video
+from aliengo_training.motion.files import find_motions, load_motion
 from aliengo_training.rendering import VideoError
+from aliengo_training.sim import BACKENDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,25 +80,33 @@ def run(args: EvaluateArgs) -> Tuple[Path, List[Evaluation]]:
 
     Returns:
         The folder of the results and what came out.
+
+    Raises:
+        ValueError: On arguments that cannot be meant, before anything is simulated or written.
     """
-    if args.rollouts < 1:
-        raise ValueError(f"--rollouts is {args.rollouts}, expected at least 1")
-    if args.sim == "mujoco" and not args.rl_device.startswith("cpu"):
-        raise ValueError(
-            f"--rl_device {args.rl_device}: --sim mujoco runs on the CPU; for a GPU --sim mujoco_warp"
-        )
+    _check(args)
     config = dataclasses.replace(args.cfg, seconds=args.seconds)
     clips = _clips(args)
     commands: Sequence[Command] = parse_commands(args.commands)
     policies = args.compare or (args.policy,)
     if args.compare and GAIT_COMMAND not in commands:
         commands = (GAIT_COMMAND, *commands)
+    commands = tuple(dict.fromkeys([*commands, *((clip.speed, 0.0, 0.0) for clip in clips)]))
+    if not commands:
+        raise ValueError(f"--commands is empty, expected vx,vy,wz or one of {', '.join(PRESETS)}")
+    # All of them first: a file that is refused should not cost the rollouts of those before it.
+    names, files = policy_names(policies), [as_policy_file(path) for path in policies]
+    for name, file in zip(names, files):
+        beyond = OnnxPolicy(file).beyond_ranges(commands)
+        if beyond is not None:
+            print(f"{name}: {beyond}", file=sys.stderr)
+    style = args.style_checkpoint or _own_judge(policies[0])
+    if style is not None:
+        StyleJudge(style)
     folder = args.out or Path("logs") / "evaluation" / "_".join(path.stem for path in policies)
     folder.mkdir(parents=True, exist_ok=True)
-    style = args.style_checkpoint or _own_judge(policies[0])
     evaluations = []
-    for path, name in zip(policies, policy_names(policies)):
-        file = as_policy_file(path)
+    for file, name in zip(files, names):
         evaluation = _judge(args, file, name, commands, config, clips, style)
         evaluations.append(evaluation)
         single = folder / name if args.compare else folder
@@ -110,6 +119,28 @@ def run(args: EvaluateArgs) -> Tuple[Path, List[Evaluation]]:
             _videos(folder, evaluations, args)
     print(f"results: {folder}")
     return folder, evaluations
+
+
+def _check(args: EvaluateArgs) -> None:
+    """Refuse what would fail, or mean nothing, after minutes of rollouts."""
+    if args.rollouts < 1:
+        raise ValueError(f"--rollouts is {args.rollouts}, expected at least 1")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers is {args.workers}, expected at least 1")
+    if args.video_format not in FORMATS:
+        raise ValueError(
+            f"--video_format is {args.video_format!r}, allowed are {', '.join(FORMATS)}"
+        )
+    if not 0.0 < args.video_seconds < math.inf:
+        raise ValueError(
+            f"--video_seconds is {args.video_seconds}, expected a finite number above 0"
+        )
+    if args.sim not in BACKENDS:
+        raise ValueError(f"--sim is {args.sim!r}, allowed are {', '.join(BACKENDS)}")
+    if args.sim == "mujoco" and not args.rl_device.startswith("cpu"):
+        raise ValueError(
+            f"--rl_device {args.rl_device}: --sim mujoco runs on the CPU; for a GPU --sim mujoco_warp"
+        )
 
 
 def policy_names(paths: Sequence[Path]) -> List[str]:
@@ -240,6 +271,6 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     args = tyro.cli(EvaluateArgs, args=arguments, use_underscores=True)
     try:
         run(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"evaluate.py: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -15,7 +15,7 @@ from aliengo_description import robot
 from aliengo_training.motion import synthesis
 from aliengo_training.motion.analysis import analyse
 from aliengo_training.motion.clip import MotionClip, mirror
-from aliengo_training.motion.files import load_motion, write_motion
+from aliengo_training.motion.files import find_motions, load_motion, write_motion
 from aliengo_training.motion.keypoints import read_keypoints
 from aliengo_training.motion.retarget import RetargetConfig, retarget
 from aliengo_training.rendering import VideoError
@@ -27,7 +27,7 @@ class Reading:
 
     Attributes:
         joint_order: Order of the legs in the file: policy (FL, FR, RL, RR) or sdk (FR, FL, RR, RL).
-        lowpass_hz: Zero-phase low-pass of the pose [Hz].
+        lowpass_hz: Zero-phase low-pass of the pose [Hz]; 0 for none.
         ground: lift, level, plant or none (see the documentation of motion.alignment).
         heading: Turn the trunk so that the mean velocity points straight ahead.
         check_kinematics: Refuse feet that are not the Aliengo's; switch off for other robots.
@@ -49,7 +49,7 @@ class Check:
     """Check motion files and print their figures.
 
     Attributes:
-        files: Motion files.
+        files: Motion files, or quoted glob patterns ('motions/*.txt').
         read: How they are read.
         json: Print JSON instead of a table.
     """
@@ -60,7 +60,10 @@ class Check:
 
     def run(self) -> None:
         """Print one entry per file."""
-        figures = {str(path): analyse(self.read.load(path)).to_dict() for path in self.files}
+        if not self.files:
+            raise ValueError("check has no file: expected files or patterns, e.g. 'motions/*.txt'")
+        paths = [path for name in self.files for path in find_motions(name)]
+        figures = {str(path): analyse(self.read.load(path)).to_dict() for path in paths}
         if self.json:
             print(json.dumps(figures, indent=2))
             return
@@ -88,8 +91,9 @@ class Plot:
         """Write the image."""
         from aliengo_training.motion.plots import plot_clip
 
-        output = self.output or Path("logs") / f"{self.file.stem}.png"
-        plot_clip(self.read.load(self.file), output)
+        file = _one(self.file)
+        output = self.output or Path("logs") / f"{file.stem}.png"
+        plot_clip(self.read.load(file), output)
         print(f"wrote {output}")
 
 
@@ -113,8 +117,9 @@ class Play:
         """Write the video."""
         from aliengo_training.motion.playback import write_video
 
-        output = self.output or Path("logs") / f"{self.file.stem}.mp4"
-        count = write_video(self.read.load(self.file), output, self.fps)
+        file = _one(self.file)
+        output = self.output or Path("logs") / f"{file.stem}.mp4"
+        count = write_video(self.read.load(file), output, self.fps)
         print(f"wrote {output} ({count} images)")
 
 
@@ -136,7 +141,7 @@ class Mirror:
 
     def run(self) -> None:
         """Write the mirrored file."""
-        clip = mirror(self.read.load(self.file))
+        clip = mirror(self.read.load(_one(self.file)))
         if self.weight is not None:
             clip = dataclasses.replace(clip, weight=self.weight)
         write_motion(clip, self.output)
@@ -150,7 +155,7 @@ class Synthesize:
     Attributes:
         folder: Where the files are written.
         gait: walk, trot, limp_FL, limp_FR, limp_RL or limp_RR.
-        speeds: Forward velocities [m/s].
+        speeds: Forward velocities [m/s], by default 0.2 0.4 0.6 for walk, else 0.3 0.6 0.9.
         yaw_rates: [rad/s].
         lateral: Velocity to the left [m/s].
         cycles: Gait cycles per file.
@@ -160,7 +165,7 @@ class Synthesize:
 
     folder: tyro.conf.Positional[Path]
     gait: str = "limp_FR"
-    speeds: Sequence[float] = (0.3, 0.6, 0.9)
+    speeds: Optional[Sequence[float]] = None
     yaw_rates: Sequence[float] = (-0.6, 0.0, 0.6)
     lateral: float = 0.0
     cycles: int = 6
@@ -168,17 +173,32 @@ class Synthesize:
     weight: float = 1.0
 
     def run(self) -> None:
-        """Write the files."""
-        gait = _gait(self.gait)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for speed in self.speeds:
-            for yaw_rate in self.yaw_rates:
-                clip = synthesis.synthesize(
-                    gait, speed, self.lateral, yaw_rate, self.cycles, self.fps
+        """Write the files, all of them or, if one cannot be made, none."""
+        clips: Dict[Path, MotionClip] = {}
+        for clip in self._clips():
+            path = self.folder / f"{clip.name}.txt"
+            if path in clips:
+                raise ValueError(
+                    f"two motions would be {path}: speeds and yaw rates must differ by 0.01 or more"
                 )
-                path = self.folder / f"{clip.name}.txt"
-                write_motion(dataclasses.replace(clip, weight=self.weight), path)
-                print(f"wrote {path}")
+            clips[path] = clip
+        for path, clip in clips.items():
+            write_motion(clip, path)
+            print(f"wrote {path}")
+
+    def _clips(self) -> List[MotionClip]:
+        """Make the motions."""
+        gait = _gait(self.gait)
+        speeds = gait.speeds if self.speeds is None else self.speeds
+        for name, values in (("speeds", speeds), ("yaw_rates", self.yaw_rates)):
+            if not values:
+                raise ValueError(f"--{name} has no value: expected one number or more")
+        made = [
+            synthesis.synthesize(gait, speed, self.lateral, yaw_rate, self.cycles, self.fps)
+            for speed in speeds
+            for yaw_rate in self.yaw_rates
+        ]
+        return [dataclasses.replace(clip, weight=self.weight) for clip in made]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,10 +221,12 @@ class Retarget:
 
     def run(self) -> None:
         """Write the motion file and print the report."""
+        names: Dict[str, str] = {}
         for pair in self.names:
-            if pair.count("=") != 1:
-                raise ValueError(f"--names has {pair!r}: expected NAME_IN_FILE=NAME")
-        names = {pair.split("=")[0]: pair.split("=")[1] for pair in self.names}
+            source, _, name = pair.partition("=")
+            if pair.count("=") != 1 or source in names:
+                raise ValueError(f"--names has {pair!r}: expected NAME_IN_FILE=NAME, each once")
+            names[source] = name
         clip, report = retarget(read_keypoints(self.file, self.frame_rate, names), self.cfg)
         write_motion(clip, self.output)
         print(f"wrote {self.output}")
@@ -219,6 +241,14 @@ Command = Union[
     Annotated[Synthesize, tyro.conf.subcommand("synthesize")],
     Annotated[Retarget, tyro.conf.subcommand("retarget")],
 ]
+
+
+def _one(pattern: Path) -> Path:
+    """The one file that a name or a glob pattern stands for; ValueError if there are more."""
+    paths = find_motions(pattern)
+    if len(paths) > 1:
+        raise ValueError(f"{str(pattern)!r} matches {len(paths)} files: expected one")
+    return paths[0]
 
 
 def _gait(name: str) -> synthesis.Gait:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -21,8 +22,12 @@ from aliengo_training.evaluation.play import (
 )
 from aliengo_training.evaluation.play_plots import plot_play
 from aliengo_training.evaluation.policy import OnnxPolicy, as_policy_file
+from aliengo_training.evaluation.rollouts import LARGEST_SEED
 from aliengo_training.learning.distributed import device_of
 from aliengo_training.sim import SimulationConfig, make_simulator
+
+#: Three seconds for each of the profile's seven stages [s].
+_PROFILE_S = 21.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +42,8 @@ class PlayArgs:
         headless: Drive a fixed profile as fast as possible, without keys and window.
         sim: mujoco, mujoco_warp or isaacgym; by default mujoco.
         rl_device: Torch device of the backend; mujoco without --sim uses the CPU whatever is given.
-        seconds: Length of the drive; with keys until x is pressed [s].
+        seconds: Length of the drive, by default 21 s for the profile and, with keys, until x is
+            pressed [s].
         command: A fixed vx vy wz instead of the profile (with --headless).
         log_root: Where runs are, and where the plots go.
         seed: Of the sensor noise.
@@ -57,7 +63,12 @@ class PlayArgs:
 
 
 def run(args: PlayArgs) -> List[Path]:
-    """Play and return the plots' files."""
+    """Play and return the plots' files.
+
+    Raises:
+        ValueError: On arguments that cannot be meant, before anything is simulated or written.
+    """
+    _check(args)
     source = args.policy
     if source is None:
         source = find_checkpoint(
@@ -65,17 +76,31 @@ def run(args: PlayArgs) -> List[Path]:
         )
     policy = OnnxPolicy(as_policy_file(source))
     print(f"playing {source} ({policy.name})")
+    if args.headless and args.command is not None:
+        beyond = policy.beyond_ranges([args.command])
+        if beyond is not None:
+            print(f"{source}: {beyond}", file=sys.stderr)
     physics = SimulationConfig(body_contacts=True)
     sim, device = _backend(args)
     simulator = make_simulator(sim, 1, device, physics, args.headless)
     try:
         player = Player(policy, simulator, args.seed)
         _drive(args, policy, player)
-        files = plot_play(*player.record(), args.log_root)
+        files = plot_play(*player.record(), player.falls_s, args.log_root)
     finally:
         simulator.close()
     print(f"\n{player.falls} falls; wrote {', '.join(str(path) for path in files)}")
     return files
+
+
+def _check(args: PlayArgs) -> None:
+    if args.seconds is not None and not 0.0 < args.seconds < math.inf:
+        raise ValueError(f"--seconds is {args.seconds}, expected a finite number above 0")
+    if args.command is not None and not np.isfinite(args.command).all():
+        given = " ".join(f"{value:g}" for value in args.command)
+        raise ValueError(f"--command is {given}, expected finite numbers")
+    if not 0 <= args.seed <= LARGEST_SEED:
+        raise ValueError(f"--seed is {args.seed}, expected 0 to {LARGEST_SEED}")
 
 
 def _backend(args: PlayArgs) -> Tuple[str, str]:
@@ -94,7 +119,7 @@ def _backend(args: PlayArgs) -> Tuple[str, str]:
 def _drive(args: PlayArgs, policy: OnnxPolicy, player: Player) -> None:
     ranges = policy.command_ranges
     if args.headless:
-        seconds = args.seconds or 21.0
+        seconds = _PROFILE_S if args.seconds is None else args.seconds
         fixed = args.command
         drive = profile(ranges, seconds)
         play_profile(player, drive if fixed is None else lambda _: np.array(fixed), seconds)

@@ -15,8 +15,8 @@ from typing import List, Optional, Sequence
 import tyro
 
 from aliengo_training.checkpoints import find_checkpoint, iterations
-from aliengo_training.learning.build import find_motions
 from aliengo_training.learning.run_metrics import seconds_trained
+from aliengo_training.motion.files import find_motions
 from aliengo_training.programs import command, interrupt_on_sigterm, split_passed_on
 from aliengo_training.recipes import RECIPES, Recipe
 

@@ -22,7 +22,7 @@ from aliengo_training.checkpoints import (
     run_folder,
 )
 from aliengo_training.learning.base_weights import load_base_weights
-from aliengo_training.learning.build import build_runner, find_motions
+from aliengo_training.learning.build import build_runner
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.distributed import device_of, join_world, seed_everything
 from aliengo_training.learning.finite import NonFiniteError
@@ -31,6 +31,7 @@ from aliengo_training.learning.memory import CPU_NUM_ENVS, fitting_num_envs, fre
 from aliengo_training.learning.residual import ActorCriticResidual
 from aliengo_training.learning.runner import OnPolicyRunner
 from aliengo_training.learning.schedule_plots import plot_schedules
+from aliengo_training.motion.files import find_motions
 from aliengo_training.tasks.registry import EXPERIMENTS, experiment
 
 

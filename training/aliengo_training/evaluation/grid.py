@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +24,7 @@ from aliengo_training.evaluation.figures import (
 )
 from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.evaluation.rollouts import (
+    LARGEST_SEED,
     Command,
     RolloutConfig,
     Trajectory,
@@ -94,7 +96,8 @@ def parse_commands(tokens: Sequence[str]) -> Tuple[Command, ...]:
     ``0.2:1.0:5,0,-1:1:3`` are the 15 commands of that grid. Duplicates are dropped.
 
     Raises:
-        ValueError: Names the token and what is allowed.
+        ValueError: On anything else, an empty series or a number that is not finite; names the
+            token and what is allowed.
     """
     commands: List[Command] = []
     for token in tokens:
@@ -108,8 +111,8 @@ def parse_commands(tokens: Sequence[str]) -> Tuple[Command, ...]:
             axes = []
         if len(axes) != 3:
             raise ValueError(
-                f"command {token!r}: expected vx,vy,wz (each a number or low:high:count) or one "
-                f"of {', '.join(PRESETS)}"
+                f"command {token!r}: expected vx,vy,wz (each a finite number, or low:high:count "
+                f"with a count of at least 1) or one of {', '.join(PRESETS)}"
             )
         commands += [(vx, vy, wz) for vx, vy, wz in itertools.product(*axes)]
     return tuple(dict.fromkeys(commands))
@@ -117,9 +120,19 @@ def parse_commands(tokens: Sequence[str]) -> Tuple[Command, ...]:
 
 def _axis(text: str) -> List[float]:
     if ":" not in text:
-        return [float(text)]
+        return [_finite(text)]
     low, high, count = text.split(":")
-    return [round(float(value), 6) for value in np.linspace(float(low), float(high), int(count))]
+    values = np.linspace(_finite(low), _finite(high), int(count))
+    if not values.size:
+        raise ValueError(f"no value in {text!r}")
+    return [round(float(value), 6) for value in values]
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not finite")
+    return value
 
 
 def evaluate(
@@ -150,10 +163,17 @@ def evaluate(
         clips: Reference cycles to measure fidelity against.
         style: Checkpoint whose discriminator gives style rewards.
         on_progress: Receives the rollouts done and their total.
+
+    Raises:
+        ValueError: If there is nothing to do, or the policy file is refused.
     """
     OnnxPolicy(policy)  # refuse a bad file here, not in a worker
     wanted = [*commands, *((clip.speed, 0.0, 0.0) for clip in clips)]
     unique = list(dict.fromkeys(wanted))
+    if not unique or rollouts < 1:
+        raise ValueError(
+            f"{len(unique)} commands and {rollouts} rollouts per command, expected at least 1 each"
+        )
     jobs = _jobs(policy, unique, rollouts, config, sim, device, tuple(clips), style)
     parts: List[Optional[Rows]] = [None] * len(jobs)
     examples: Dict[Command, Trajectory] = {}
@@ -197,7 +217,7 @@ def _jobs(
         _Job(
             policy,
             batch,
-            dataclasses.replace(config, seed=config.seed + number),
+            dataclasses.replace(config, seed=(config.seed + number) % (LARGEST_SEED + 1)),
             sim,
             device,
             clips,

@@ -39,7 +39,7 @@ class Player:
         seed: Of the sensor noise.
 
     Attributes:
-        falls: How often the robot fell; it then starts again where it first stood.
+        falls_s: Times at which the robot fell; it then starts again where it first stood [s].
     """
 
     def __init__(self, policy: OnnxPolicy, simulator: Simulator, seed: int = 0) -> None:
@@ -50,13 +50,18 @@ class Player:
         self.task = make_task(policy, simulator, config)
         self._recorder = Recorder(self.task)
         self._commands: List[np.ndarray] = []
-        self.falls = 0
+        self.falls_s: List[float] = []
         self.restart()
 
     @property
     def period_s(self) -> float:
         """Control period [s]."""
         return self.task.config.simulation.control_period_s
+
+    @property
+    def falls(self) -> int:
+        """How often the robot fell."""
+        return len(self.falls_s)
 
     def restart(self) -> None:
         """Put the robot back on its feet."""
@@ -75,9 +80,10 @@ class Player:
         task.commands.set_fixed(torch.as_tensor(command, dtype=torch.float32, device=task.device))
         action = torch.from_numpy(self._policy.act(task.observation.cpu().numpy()))
         task.step(action.to(task.device))
-        self.falls += int(task.terminated.sum())
         self._recorder.add()
         self._commands.append(np.array(command, dtype=np.float32))
+        if bool(task.terminated.any()):
+            self.falls_s.append(len(self._commands) * self.period_s)
 
     def record(self) -> Tuple[np.ndarray, Trajectory]:
         """Commands (T, 3) and everything else that happened."""

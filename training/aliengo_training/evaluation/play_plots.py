@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Sequence
 
 import numpy as np
 
@@ -13,13 +13,20 @@ from aliengo_training.evaluation.rollouts import Trajectory
 
 __all__ = ["plot_play"]
 
+#: A colour that nothing else has.
+_FALL_COLOUR = "magenta"
+_TORQUE_COLOUR = "tab:green"
 
-def plot_play(commands: np.ndarray, trajectory: Trajectory, folder: Path) -> List[Path]:
+
+def plot_play(
+    commands: np.ndarray, trajectory: Trajectory, falls_s: Sequence[float], folder: Path
+) -> List[Path]:
     """Write ``vel_tracking.png``, ``joints.png`` and ``contacts.png``.
 
     Args:
         commands: (T, 3) vx, vy [m/s], wz [rad/s].
         trajectory: One rollout of as many steps.
+        falls_s: Times of falls, after each of which the robot started again [s].
         folder: Made if needed.
 
     Returns:
@@ -32,9 +39,9 @@ def plot_play(commands: np.ndarray, trajectory: Trajectory, folder: Path) -> Lis
 
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
-        "vel_tracking.png": _tracking(pyplot, commands, trajectory),
-        "joints.png": _joints(pyplot, trajectory),
-        "contacts.png": _contacts(pyplot, trajectory),
+        "vel_tracking.png": _tracking(pyplot, commands, trajectory, falls_s),
+        "joints.png": _joints(pyplot, trajectory, falls_s),
+        "contacts.png": _contacts(pyplot, trajectory, falls_s),
     }
     for name, figure in figures.items():
         figure.savefig(str(folder / name), dpi=100)
@@ -42,7 +49,23 @@ def plot_play(commands: np.ndarray, trajectory: Trajectory, folder: Path) -> Lis
     return [folder / name for name in figures]
 
 
-def _tracking(pyplot: Any, commands: np.ndarray, t: Trajectory) -> Any:
+def _mark_falls(figure: Any, falls_s: Sequence[float]) -> None:
+    """Draw a line through every panel at each fall."""
+    for axis in figure.axes:
+        for number, time_s in enumerate(falls_s):
+            # One entry in the legend is enough; matplotlib leaves out labels that start with _.
+            label = "_fall" if number else "fall: the robot starts again"
+            axis.axvline(time_s, color=_FALL_COLOUR, linewidth=1.2, label=label)
+
+
+def _legend_above(axis: Any) -> None:
+    """Put the legend in one line above the panel, where it hides nothing."""
+    axis.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncol=6, fontsize="small", frameon=False
+    )
+
+
+def _tracking(pyplot: Any, commands: np.ndarray, t: Trajectory, falls_s: Sequence[float]) -> Any:
     figure, axes = pyplot.subplots(3, 1, figsize=(11, 8), sharex=True, constrained_layout=True)
     actual = np.stack(
         [t.linear_velocity_b[0, :, 0], t.linear_velocity_b[0, :, 1], t.angular_velocity_b[0, :, 2]]
@@ -55,31 +78,52 @@ def _tracking(pyplot: Any, commands: np.ndarray, t: Trajectory) -> Any:
         axis.plot(t.times_s, wanted, "k--", label="command")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-        axis.legend(loc="upper right", fontsize="small")
+    _mark_falls(figure, falls_s)
+    for axis in axes:
+        _legend_above(axis)
     axes[-1].set_xlabel("time [s]")
-    figure.suptitle("velocity tracking")
+    count = len(falls_s)
+    fell = (
+        f"{count} fall{'s' if count > 1 else ''}, which the RMSE includes" if count else "no fall"
+    )
+    figure.suptitle(f"velocity tracking: {fell}")
     return figure
 
 
-def _joints(pyplot: Any, t: Trajectory) -> Any:
-    figure, axes = pyplot.subplots(4, 3, figsize=(15, 10), sharex=True, constrained_layout=True)
+def _joints(pyplot: Any, t: Trajectory, falls_s: Sequence[float]) -> Any:
+    figure, axes = pyplot.subplots(4, 3, figsize=(18, 12), sharex=True, constrained_layout=True)
     for joint, axis in enumerate(axes.flat):
         axis.plot(t.times_s, t.joint_targets[0, :, joint], linewidth=0.7, label="target")
         axis.plot(t.times_s, t.joint_positions[0, :, joint], linewidth=0.9, label="position")
-        torque = axis.twinx()
-        torque.plot(t.times_s, t.joint_torques[0, :, joint], "grey", linewidth=0.4, alpha=0.6)
-        limit = robot.TORQUE_LIMITS[joint]
-        torque.set_ylim(-1.1 * limit, 1.1 * limit)
-        axis.set_zorder(torque.get_zorder() + 1)
-        axis.patch.set_visible(False)
         axis.set_title(robot.JOINT_NAMES[joint], fontsize=9)
-    axes[0, 0].legend(fontsize="small")
-    figure.suptitle("joints: position and target [rad], torque [N m] in grey on its limits' scale")
-    figure.supxlabel("time [s]")
+        axis.set_ylabel("angle [rad]", fontsize=8)
+    _mark_falls(figure, falls_s)
+    for joint, axis in enumerate(axes.flat):
+        _torque_below(axis, t.times_s, t.joint_torques[0, :, joint], robot.TORQUE_LIMITS[joint])
+    for axis in axes[-1]:
+        axis.set_xlabel("time [s]")
+    figure.suptitle("joints: target and position, below them the torque between its limits")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncol=4)
     return figure
 
 
-def _contacts(pyplot: Any, t: Trajectory) -> Any:
+def _torque_below(axis: Any, times_s: np.ndarray, values: np.ndarray, limit: float) -> None:
+    """Draw a torque in the lower two fifths of a panel, on a scale of its own at the right."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(high - (high - low) / 0.6, high)
+    # Its line in the legend of the angles; the values are on the right scale.
+    axis.plot([], [], color=_TORQUE_COLOUR, linewidth=0.8, label="torque (right scale)")
+    torque = axis.twinx()
+    torque.plot(times_s, values, color=_TORQUE_COLOUR, linewidth=0.8)
+    bottom = -1.1 * limit
+    torque.set_ylim(bottom, bottom + 2.2 * limit / 0.4)
+    torque.set_yticks([-limit, 0.0, limit])
+    torque.set_ylabel("torque [N m]", fontsize=8, color=_TORQUE_COLOUR, loc="bottom")
+    torque.tick_params(axis="y", labelcolor=_TORQUE_COLOUR)
+
+
+def _contacts(pyplot: Any, t: Trajectory, falls_s: Sequence[float]) -> Any:
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 7), sharex=True, constrained_layout=True)
     for leg, name in enumerate(robot.LEG_NAMES):
         force = t.foot_forces[0, :, leg]
@@ -92,7 +136,9 @@ def _contacts(pyplot: Any, t: Trajectory) -> Any:
         axes[1].plot(t.times_s, force, linewidth=0.6, color=f"C{leg}", label=name)
     axes[0].set_yticks(np.arange(4) + 0.5)
     axes[0].set_yticklabels(list(reversed(robot.LEG_NAMES)))
-    axes[0].set_title("feet on the ground (share of the time)")
-    axes[1].set(title="normal contact force", xlabel="time [s]", ylabel="[N]")
-    axes[1].legend(ncol=4, fontsize="small")
+    axes[0].set_title("feet on the ground (share of the time)", loc="left")
+    axes[1].set_title("normal contact force", loc="left")
+    axes[1].set(xlabel="time [s]", ylabel="[N]")
+    _mark_falls(figure, falls_s)
+    _legend_above(axes[1])
     return figure

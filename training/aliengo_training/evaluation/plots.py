@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -29,6 +29,9 @@ _MAPS: Tuple[Tuple[str, Callable[[CommandFigures], float], float, float, str], .
     ("largest target step [rad]", lambda f: f.target_step, 0.0, 0.7, "RdYlGn_r"),
 )
 _SECONDS_SHOWN = 3.0
+#: Of the policies compared, in their order.
+_LINE_STYLES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v")
 
 
 def _pyplot() -> Any:
@@ -120,7 +123,8 @@ def _stances(axis: Any, trajectory: Trajectory) -> None:
 def plot_comparison(evaluations: Sequence[Evaluation], path: Path) -> None:
     """Draw several policies over the forward speed, and their errors at the other commands.
 
-    Gaits are compared with the first policy's at `GAIT_COMMAND`.
+    Gaits are compared with the first policy's at `GAIT_COMMAND`. Without a lateral or a turning
+    command there is no panel of its errors.
 
     Raises:
         ValueError: If the first policy was not judged there.
@@ -131,7 +135,6 @@ def plot_comparison(evaluations: Sequence[Evaluation], path: Path) -> None:
     if not at_gait:
         raise ValueError(f"{first.name} has no figures at {GAIT_COMMAND}, the gait to compare with")
     speed = f"{GAIT_COMMAND[0]:g} m/s"
-    figure, axes = pyplot.subplots(2, 4, figsize=(19, 8.5), constrained_layout=True)
     straight: Tuple[Tuple[str, Callable[[CommandFigures], float]], ...] = (
         ("survival [%]", lambda f: 100.0 * f.survival),
         ("RMSE vx [m/s]", lambda f: f.rmse_vx),
@@ -143,18 +146,39 @@ def plot_comparison(evaluations: Sequence[Evaluation], path: Path) -> None:
             lambda f: gait_difference(f, at_gait[0])[0],
         ),
     )
+    sides = [
+        (title, axis)
+        for title, axis in (("RMSE vy [m/s]", "vy"), ("RMSE wz [rad/s]", "wz"))
+        if any(getattr(f, axis) for f in first.commands)
+    ]
+    count = len(straight) + len(sides)
+    columns = math.ceil(count / 2)
+    figure, axes = pyplot.subplots(
+        2, columns, figsize=(4.75 * columns, 8.5), squeeze=False, constrained_layout=True
+    )
     for axis, (title, value) in zip(axes.flat, straight):
-        for evaluation in evaluations:
+        for number, evaluation in enumerate(evaluations):
             points = sorted((f.vx, value(f)) for f in evaluation.commands if not (f.vy or f.wz))
-            if points:
-                axis.plot(*zip(*points), "o-", label=evaluation.name)
+            axis.plot(*zip(*points), label=evaluation.name, **_curve_style(number))
         axis.set_title(title)
         axis.set_xlabel("commanded vx [m/s]")
         axis.grid(alpha=0.3)
-    axes.flat[0].legend()
-    _side_errors(axes.flat[6], evaluations, "RMSE vy [m/s]", "vy")
-    _side_errors(axes.flat[7], evaluations, "RMSE wz [rad/s]", "wz")
+    axes.flat[0].legend(handlelength=4.0)
+    for axis, (title, name) in zip(axes.flat[len(straight) :], sides):
+        _side_errors(axis, evaluations, title, name)
+    for axis in axes.flat[count:]:
+        axis.remove()
     _save(pyplot, figure, path)
+
+
+def _curve_style(number: int) -> Dict[str, Any]:
+    """Look of a policy's curve: one that coincides with an earlier, wider one leaves it visible."""
+    return {
+        "linestyle": _LINE_STYLES[number % len(_LINE_STYLES)],
+        "linewidth": max(1.2, 4.0 - 1.2 * number),
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": max(4.0, 10.0 - 2.5 * number),
+    }
 
 
 def _side_errors(axis: Any, evaluations: Sequence[Evaluation], title: str, name: str) -> None:
@@ -166,7 +190,7 @@ def _side_errors(axis: Any, evaluations: Sequence[Evaluation], title: str, name:
         width = 0.8 / len(evaluations)
         places = np.arange(len(chosen)) + (number - 0.5 * (len(evaluations) - 1)) * width
         axis.bar(places, [getattr(f, f"rmse_{name}") for f in chosen], width, label=evaluation.name)
-    axis.set_title(f"{title} by command" if labels else f"{title}: no such command")
+    axis.set_title(f"{title} by command")
     axis.set_xticks(range(len(labels)))
     axis.set_xticklabels(labels, fontsize=8)
     axis.grid(alpha=0.3, axis="y")

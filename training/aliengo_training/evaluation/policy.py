@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import onnx
@@ -106,6 +106,28 @@ class OnnxPolicy:
         """Lowest and highest vx, vy [m/s] and wz [rad/s] of its training."""
         ranges = self.metadata["command_ranges"]
         return {axis: (float(ranges[axis][0]), float(ranges[axis][1])) for axis in COMMAND_AXES}
+
+    def beyond_ranges(self, commands: Sequence[Sequence[float]]) -> Optional[str]:
+        """One line on the commands that the robot would clip but a simulation runs as they are.
+
+        Args:
+            commands: Each vx, vy [m/s] and wz [rad/s].
+
+        Returns:
+            The line, or None if all are within `command_ranges`.
+        """
+        # The robot's ranges always include standing.
+        low, high = np.transpose([self.command_ranges[axis] for axis in COMMAND_AXES])
+        low, high = np.minimum(low, 0.0) - 1e-6, np.maximum(high, 0.0) + 1e-6
+        outside = [c for c in commands if np.any((np.array(c) < low) | (np.array(c) > high))]
+        if not outside:
+            return None
+        ranges = ", ".join(f"{a} {v[0]:g} to {v[1]:g}" for a, v in self.command_ranges.items())
+        listed = " ".join(",".join(f"{value:g}" for value in command) for command in outside)
+        return (
+            f"commands beyond its command_ranges ({ranges}) run here as given, the robot would clip "
+            f"them: {listed}"
+        )
 
     @property
     def gain_factors(self) -> Tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from aliengo_training.tasks.geometry import rotate_inverse
 from aliengo_training.tasks.locomotion import LocomotionTask
 
 __all__ = [
+    "LARGEST_SEED",
     "Command",
     "Recorder",
     "RolloutConfig",
@@ -40,6 +42,8 @@ _WITHOUT: Dict[str, Any] = {
     if field.name not in ("termination", "carried_leg")
 }
 _NO_REWARD = RewardConfig(**_WITHOUT)
+#: What numpy's generators take, too.
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +74,15 @@ class RolloutConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a rollout that leaves nothing to measure."""
+        """Refuse a rollout that leaves nothing to measure, and numbers that mean nothing."""
+        if not math.isfinite(self.seconds):
+            raise ValueError(f"seconds is {self.seconds}, expected a finite number")
+        for name in ("push_interval_s", "push_velocity", "recovery_s"):
+            value = getattr(self, name)
+            if not 0.0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}, expected a finite number of at least 0")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
         if not 0.0 <= self.settle_s < self.seconds:
             raise ValueError(
                 f"settle_s is {self.settle_s}, expected 0 to less than seconds ({self.seconds})"

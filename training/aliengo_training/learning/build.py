@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
@@ -20,25 +19,6 @@ from aliengo_training.sim.simulator import NUM_JOINTS
 from aliengo_training.tasks.locomotion import CRITIC_OBSERVATION_SIZE, LocomotionTask
 from aliengo_training.tasks.observations import OBSERVATION_SIZE
 from aliengo_training.tasks.style import StyleReference
-
-
-class MissingMotionError(ValueError):
-    """No motion file was found where the user said there are some."""
-
-
-def find_motions(pattern: str) -> list[Path]:
-    """Files that a glob pattern names, sorted.
-
-    Raises:
-        MissingMotionError: If there are none.
-    """
-    paths = sorted(Path(path) for path in glob.glob(pattern))
-    if not paths:
-        raise MissingMotionError(
-            f"no motion files match {pattern!r}; give --motion_files 'path/*.txt' (a quoted glob pattern), or make "
-            "some with training/scripts/motion.py synthesize"
-        )
-    return paths
 
 
 def load_reference(

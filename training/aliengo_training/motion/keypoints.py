@@ -73,7 +73,7 @@ class Keypoints:
                 raise KeypointError(
                     f"{self.name}: {name} is not finite in frame {frame}: fill gaps first"
                 )
-        if not self.frame_rate > 0.0:
+        if not 0.0 < self.frame_rate < np.inf:
             raise KeypointError(
                 f"{self.name}: frame rate is {self.frame_rate}, expected more than 0"
             )
@@ -96,11 +96,11 @@ def read_keypoints(
     Args:
         path: The file, ``.json`` or ``.csv``.
         frame_rate: Frames per second; overrides the file's.
-        names: Name in the file -> name in :data:`NAMES`. Points that neither is known by are left
-            out.
+        names: Name in the file -> name in :data:`NAMES`. Points of other names are left out.
 
     Raises:
-        KeypointError: If the file cannot be read or lacks points.
+        KeypointError: If the file cannot be read or lacks points, or ``names`` has a point that is
+            not in the file or not among the known ones.
     """
     if not path.is_file():
         raise KeypointError(f"key point file {path} does not exist")
@@ -114,11 +114,28 @@ def read_keypoints(
     rate = frame_rate if frame_rate is not None else rate
     if rate is None:
         raise KeypointError(f"{path}: no frame rate in the file, and none given")
-    renamed = {(names or {}).get(name, name): values for name, values in found.items()}
-    points = {name: values for name, values in renamed.items() if name in NAMES}
+    names = names or {}
+    _check_names(path, names, found)
+    points = {name: found[name] for name in found if name in NAMES and name not in names}
+    points.update({name: found[source] for source, name in names.items()})
     if not points:
         raise KeypointError(f"{path}: has the points {sorted(found)}; expected {', '.join(NAMES)}")
     return Keypoints(points, float(rate), path.name)
+
+
+def _check_names(path: Path, names: Mapping[str, str], found: Mapping[str, Any]) -> None:
+    """Refuse a mapping of points that are not there, to unknown ones, or of two to one."""
+    for source, name in names.items():
+        if source not in found:
+            raise KeypointError(
+                f"{path}: has no point {source!r} to take as {name!r}; it has {sorted(found)}"
+            )
+        if name not in NAMES:
+            raise KeypointError(
+                f"{path}: {source!r} cannot be {name!r}; allowed are {', '.join(NAMES)}"
+            )
+        if list(names.values()).count(name) > 1:
+            raise KeypointError(f"{path}: more than one point is to be {name!r}; expected one")
 
 
 def write_keypoints(keypoints: Keypoints, path: Path) -> None:
@@ -145,6 +162,7 @@ def _read_json(path: Path) -> tuple[Optional[float], Dict[str, np.ndarray]]:
     document = json.loads(path.read_text(encoding="utf-8"))
     points = document["keypoints"]
     rate = document.get("frame_rate")
+    rate = None if rate is None else float(rate)
     return rate, {name: np.array(values, dtype=np.float64) for name, values in points.items()}
 
 

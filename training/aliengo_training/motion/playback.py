@@ -31,6 +31,7 @@ def write_video(clip: MotionClip, path: Path, frames_per_second: float = 30.0) -
     """Write a clip as .mp4 or .gif and return the number of images.
 
     Raises:
+        ValueError: If the frames per second are none.
         VideoError: If there is no OpenGL, or no writer for the format.
     """
     count = 0

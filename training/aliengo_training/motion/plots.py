@@ -11,11 +11,25 @@ from aliengo_description import robot
 from aliengo_training.motion.analysis import CONTACT_HEIGHT_M, analyse, contacts
 from aliengo_training.motion.clip import MotionClip
 
-__all__ = ["plot_clip"]
+__all__ = ["draw_clip", "plot_clip"]
+
+#: A foot that moves less than this in the trunk frame [m] is drawn with a marker, since its path
+#: would be a point or less than the width of a line.
+_SHORTEST_PATH_M = 0.01
 
 
 def plot_clip(clip: MotionClip, path: Path) -> None:
     """Draw feet, contacts, velocities and joints of a clip into an image file."""
+    from matplotlib import pyplot as plt
+
+    figure = draw_clip(clip)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(str(path), dpi=110)
+    plt.close(figure)
+
+
+def draw_clip(clip: MotionClip) -> Any:
+    """Return the figure that :func:`plot_clip` writes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -29,9 +43,10 @@ def plot_clip(clip: MotionClip, path: Path) -> None:
     _velocities(axes[1, 1], clip)
     _joints(axes[2, 0], clip, (0, 1), "front")
     _joints(axes[2, 1], clip, (2, 3), "rear")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(str(path), dpi=110)
-    plt.close(figure)
+    for axis in (*axes[0, :1], *axes[1:].flat):
+        # Beside the axes: curves may fill all of them.
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    return figure
 
 
 def _title(clip: MotionClip) -> str:
@@ -52,7 +67,6 @@ def _foot_heights(axis: Any, clip: MotionClip) -> None:
         axis.plot(clip.times_s, 100.0 * heights, label=leg)
     axis.axhline(100.0 * CONTACT_HEIGHT_M, color="grey", linestyle=":", label="counts as contact")
     axis.set(title="foot over the ground", xlabel="time [s]", ylabel="height [cm]")
-    axis.legend(ncol=5, fontsize="small")
 
 
 def _contacts(axis: Any, clip: MotionClip) -> None:
@@ -69,10 +83,10 @@ def _contacts(axis: Any, clip: MotionClip) -> None:
 def _foot_paths(axis: Any, clip: MotionClip) -> None:
     for index, leg in enumerate(robot.LEG_NAMES):
         x, _, z = clip.foot_positions[:, index].T
-        axis.plot(100.0 * x, 100.0 * z, label=leg)
+        marker = "o" if max(np.ptp(x), np.ptp(z)) < _SHORTEST_PATH_M else None
+        axis.plot(100.0 * x, 100.0 * z, marker=marker, label=leg)
     axis.set(title="feet in the trunk frame, from the right", xlabel="x [cm]", ylabel="z [cm]")
     axis.set_aspect("equal", adjustable="datalim")
-    axis.legend(ncol=4, fontsize="small")
 
 
 def _velocities(axis: Any, clip: MotionClip) -> None:
@@ -80,7 +94,6 @@ def _velocities(axis: Any, clip: MotionClip) -> None:
         axis.plot(clip.times_s, values, label=f"{label} [m/s]")
     axis.plot(clip.times_s, clip.angular_velocity_b[:, 2], "k:", label="yaw [rad/s]")
     axis.set(title="velocity of the trunk in its frame", xlabel="time [s]")
-    axis.legend(ncol=4, fontsize="small")
 
 
 def _joints(axis: Any, clip: MotionClip, legs: tuple[int, int], name: str) -> None:
@@ -90,4 +103,3 @@ def _joints(axis: Any, clip: MotionClip, legs: tuple[int, int], name: str) -> No
             values = clip.joint_positions[:, 3 * leg + kind]
             axis.plot(clip.times_s, values, style, color=f"C{kind}", label=label)
     axis.set(title=f"{name} joints", xlabel="time [s]", ylabel="[rad]")
-    axis.legend(ncol=3, fontsize="small")

@@ -33,9 +33,9 @@ class RetargetConfig:
 
     Attributes:
         scale: Robot metres per unit of the key points; None fits the distance of shoulders to hips.
-        leg_scale: Further factor on the legs, for animals with other proportions.
+        leg_scale: Further factor on the legs, for animals with other proportions, more than 0.
         widen_m: Lateral shift of the feet outwards, for animals that put them on one line [m].
-        lowpass_hz: Zero-phase low-pass of the key points [Hz], None for none.
+        lowpass_hz: Zero-phase low-pass of the key points [Hz], None or 0 for none.
         lock_feet: Hold feet still on the ground while they bear load.
         contact_height_m: A foot bears load if it is nearer to its ground level than this [m] ...
         contact_speed: ... and slower than this [m/s].
@@ -85,16 +85,17 @@ def retarget(
     """Make a motion of the Aliengo, on the ground, with a report.
 
     Raises:
-        ValueError: If the low-pass does not fit the frame rate.
+        ValueError: If a setting is out of range, or the low-pass does not fit the frame rate.
     """
     config = config or RetargetConfig()
+    _check(config)
     step = 1.0 / keypoints.frame_rate
     points = {
-        name: values if config.lowpass_hz is None else lowpass(values, step, config.lowpass_hz)
+        name: lowpass(values, step, config.lowpass_hz) if config.lowpass_hz else values
         for name, values in keypoints.points.items()
     }
     smooth = dataclasses.replace(keypoints, points=points)
-    scale = config.scale or _body_scale(smooth)
+    scale = _body_scale(smooth) if config.scale is None else config.scale
     position, quaternion = _fit_trunk(smooth, scale)
     wanted = _feet_in_trunk(smooth, quaternion, scale, config)
     feet_w = rotations.rotate(quaternion[:, None, :], wanted) + position[:, None, :]
@@ -120,6 +121,16 @@ def retarget(
         limit_violation_max=float(beyond.max()),
     )
     return clip, report
+
+
+def _check(config: RetargetConfig) -> None:
+    """Refuse settings that no animal needs: they would turn or collapse the legs."""
+    for name in ("scale", "leg_scale", "contact_height_m", "contact_speed"):
+        value = getattr(config, name)
+        if value is not None and not 0.0 < value < np.inf:
+            raise ValueError(f"{name} is {value}: expected a finite number, more than 0")
+    if not np.isfinite(config.widen_m):
+        raise ValueError(f"widen_m is {config.widen_m}: expected a finite number [m]")
 
 
 def _body_scale(keypoints: Keypoints) -> float:

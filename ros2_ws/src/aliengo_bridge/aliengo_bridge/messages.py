@@ -24,6 +24,7 @@ __all__ = [
     "LowCommand",
     "LowState",
     "damping_command",
+    "released_command",
 ]
 
 MOTOR_COUNT = 20
@@ -130,3 +131,8 @@ def damping_command(kd: float) -> LowCommand:
     command.dq[:JOINT_COUNT] = 0.0
     command.kd[:JOINT_COUNT] = kd
     return command
+
+
+def released_command() -> LowCommand:
+    """Return the command that takes the robot from nobody: all loops off, not at low level."""
+    return LowCommand(level_flag=LEVEL_HIGH)

@@ -14,22 +14,20 @@ with the robot still leads back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
 import numpy as np
 
 from aliengo_bridge.ages import StallAwareAge
 from aliengo_bridge.checks import Problem, command_problem, held_joints, is_passive, state_problems
+from aliengo_bridge.decision import Decision, Mode, Status
 from aliengo_bridge.faults import FAULTS, Fault, Reaction
 from aliengo_bridge.limits import SafetyLimits
 from aliengo_bridge.messages import (
     JOINT_COUNT,
-    LEVEL_HIGH,
     LEVEL_LOW,
     LowCommand,
     LowState,
     damping_command,
+    released_command,
 )
 from aliengo_bridge.ownership import OwnershipCheck
 from aliengo_bridge.remote import decode_remote
@@ -43,57 +41,6 @@ __all__ = ["Decision", "Mode", "Status", "Supervisor"]
 _JOINTS = slice(0, JOINT_COUNT)
 _LET_GO_S = 5.0
 """A faulty robot that is silent for this long has sunk down, and may return in other hands [s]."""
-
-
-class Mode(str, Enum):
-    """What the bridge is doing."""
-
-    WAITING = "waiting"
-    """No state has come from the robot yet, or none for seconds."""
-    CHECKING = "checking"
-    """The robot talks; whether somebody else controls it is being found out."""
-    IDLE = "idle"
-    """Damping; a commander may engage."""
-    ACTIVE = "active"
-    """The commander's targets go to the robot, within the limits."""
-    HOLD = "hold"
-    SIT_DOWN = "sit_down"
-    DAMPING = "damping"
-    """A fault has brought the robot to rest; a reset is required."""
-
-    @property
-    def released(self) -> bool:
-        """Whether the robot is sent nothing that would take it from whoever controls it."""
-        return self in (Mode.WAITING, Mode.CHECKING)
-
-    @property
-    def driven(self) -> bool:
-        """Whether the robot is held up or moved, not only damped."""
-        return self in (Mode.ACTIVE, Mode.HOLD, Mode.SIT_DOWN)
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the supervisor tells the outside; replaced as a whole when something changes."""
-
-    mode: Mode = Mode.WAITING
-    fault: str = ""
-    """Name of the first latched fault, or empty."""
-    detail: str = ""
-    """Why: the fault's detail, or why no commander may engage."""
-    active_faults: tuple[str, ...] = ()
-    reset_required: bool = False
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The outcome of one tick."""
-
-    command: LowCommand
-    """What goes to the robot."""
-    supervised: LowCommand
-    """What would go to the robot without shadow mode; else the same object."""
-    status: Status
 
 
 class Supervisor:
@@ -256,7 +203,7 @@ class Supervisor:
         self._check_ages()
         command = self._command_for_mode(elapsed)
         self._update_status()
-        sent = _released() if self._shadow else command
+        sent = released_command() if self._shadow else command
         return Decision(sent, command, self._status)
 
     def _command_for_mode(self, elapsed: float) -> LowCommand:
@@ -264,14 +211,14 @@ class Supervisor:
         if self._mode.released or state is None:
             if state is not None:
                 self._check_ownership(state, elapsed)
-            return _released()
+            return released_command()
         if self._mode is Mode.IDLE:
             self._check_ownership(state, elapsed)
         if self._mode is Mode.DAMPING and state.level_flag != LEVEL_LOW and self.at_rest:
             # It lies, and somebody has given it back to the vendor's controller. The faults stay.
             self._mode = Mode.CHECKING
             self._ownership.restart()
-            return _released()
+            return released_command()
         if self._mode is Mode.ACTIVE and self._command is not None:
             return self._shaper.shape(self._command, state, self._limits)
         if self._mode in (Mode.HOLD, Mode.SIT_DOWN) and self._sit_down is not None:
@@ -404,8 +351,3 @@ class Supervisor:
         if self._mode is Mode.IDLE:
             return self._refusal
         return ""
-
-
-def _released() -> LowCommand:
-    """Return a command that takes the robot from nobody: all loops off, not at low level."""
-    return LowCommand(level_flag=LEVEL_HIGH)
