@@ -116,7 +116,9 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
         print(format_table(verdict))
         print(f"plot: {PLOT_PATH}")
     else:
-        print("\n".join(f"problem: {problem}" for problem in verdict.problems), file=sys.stderr)
+        for problem in verdict.problems:
+            say(f"problem: {problem}")
+        flush()
     return 1 if verdict.problems else 0
 
 

@@ -40,6 +40,10 @@ _STATES = 6
 _COAST_S = 0.5
 #: Standard deviation of the speed with which it may have gone elsewhere [m/s].
 _WANDER_M_S = 1.0
+#: More than that nobody needs to be told, and the filter's numbers would suffer [m].
+_FARTHEST_M = 1000.0
+#: Where the heading of the IMU turns further in a gap, the IMU has begun anew.
+_FASTEST_TURN_RAD_S, _IMU_DRIFT_RAD = 4.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class LegOdometry:
         self._config = config or OdometryConfig()
         self._state: Array | None = None
         self._begin, self._begin_variance = np.zeros(2), 0.0
-        self._turned = False
+        self._turned, self._heading, self._gap_s = False, 0.0, 0.0
         self._covariance = np.zeros((2, _STATES, _STATES))
         self._turn = np.array([1.0, 0.0, 0.0, 0.0])
         self._measure = np.zeros((12, _STATES))
@@ -175,16 +179,21 @@ class LegOdometry:
     def skip(self, gap_s: float) -> None:
         """Goes on after a gap in the readings, where it was and less certain of it.
 
-        The heading is kept, since the IMU's is; the next reading sets height and feet anew.
+        The heading goes on with the IMU's, or from where it was if that has begun anew; the next
+        reading sets height and feet.
 
         Args:
             gap_s: Time since the last reading [s].
         """
+        if not self._turned:
+            return
+        self._gap_s += gap_s
+        spread = min(_WANDER_M_S * gap_s, _FARTHEST_M) ** 2
         if self._state is None:
+            self._begin_variance += spread
             return
         ahead = self._state[_VELOCITY, :2] * min(gap_s, _COAST_S)
         self._begin = self._state[_POSITION, :2] + ahead
-        spread = (_WANDER_M_S * gap_s) ** 2
         self._begin_variance = float(self._covariance[0, _POSITION, _POSITION] + spread)
         self._state = None
 
@@ -199,12 +208,12 @@ class LegOdometry:
             ValueError: If a measurement is not finite; the message names it. The state is kept.
         """
         _check_finite(reading)
-        if not self._turned:
-            self._turn = _heading_inverse(reading.quaternion)
-            self._turned = True
+        if self._state is None:
+            self._take_heading(reading.quaternion)
         quaternion = multiply_quaternions(
             self._turn, reading.quaternion / np.linalg.norm(reading.quaternion)
         )
+        self._heading = _yaw(quaternion)
         rotation = rotation_matrix(quaternion)
         feet_b = robot.foot_positions(reading.joint_positions)
         jacobians = robot.foot_jacobians(reading.joint_positions)
@@ -229,6 +238,15 @@ class LegOdometry:
             velocity_variance=variance[:, _VELOCITY, _VELOCITY],
             position_variance=variance[:, _POSITION, _POSITION],
         )
+
+    def _take_heading(self, quaternion: Array) -> None:
+        """Begin with heading 0; after a gap go on, from the last heading if the IMU has jumped."""
+        turned = _yaw(multiply_quaternions(self._turn, quaternion)) - self._heading
+        turned = float(np.arctan2(np.sin(turned), np.cos(turned)))
+        if not self._turned or abs(turned) > _FASTEST_TURN_RAD_S * self._gap_s + _IMU_DRIFT_RAD:
+            half = 0.5 * (self._heading - _yaw(quaternion))
+            self._turn = np.array([np.cos(half), 0.0, 0.0, np.sin(half)])
+        self._turned, self._gap_s = True, 0.0
 
     def _start(self, feet_w: Array) -> None:
         height = robot.FOOT_RADIUS - feet_w[:, 2].min()
@@ -298,10 +316,9 @@ def _rolling_velocity(reading: Reading, rotation: Array) -> Array:
     return np.cross(calf_b @ rotation.T, [0.0, 0.0, robot.FOOT_RADIUS])
 
 
-def _heading_inverse(quaternion: Array) -> Array:
+def _yaw(quaternion: Array) -> float:
     w, x, y, z = quaternion
-    half = 0.5 * np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    return np.array([np.cos(half), 0.0, 0.0, -np.sin(half)])
+    return float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
 def multiply_quaternions(a: Array, b: Array) -> Array:

@@ -10,6 +10,7 @@ from aliengo_policy.odometry import (
     LegOdometry,
     OdometryConfig,
     Reading,
+    multiply_quaternions,
     rotation_matrix,
     vertical_foot_forces,
 )
@@ -132,6 +133,34 @@ def test_after_a_gap_it_goes_on_where_it_was_and_says_how_uncertain_that_is():
     np.testing.assert_allclose(after.linear_velocity_b, truth.linear_velocity_b, atol=0.02)
     # Nothing that it sees tells it where it is.
     assert (after.position_variance[:2] > 0.08).all()
+
+
+def test_an_imu_that_begins_anew_in_a_gap_does_not_turn_the_world():
+    odometry = LegOdometry()
+    readings = list(trot((0.8, 0.0), 0.5, 2.2))
+    for reading in readings[:-1]:
+        before = odometry.update(reading, DT)
+    half = 0.5 * 1.6
+    turn = np.array([np.cos(half), 0.0, 0.0, np.sin(half)])
+    turned = multiply_quaternions(turn, readings[-1].quaternion)
+    odometry.skip(0.2)
+    after = odometry.update(Reading(**(vars(readings[-1]) | {"quaternion": turned})), 0.0)
+    np.testing.assert_allclose(after.quaternion, before.quaternion, atol=0.01)
+
+
+def test_long_and_repeated_gaps_leave_a_covariance():
+    readings = list(trot((0.5, 0.0), 0.0, 0.4))
+    for gaps in ([86_400.0], [1e7], [10.0, 20.0]):
+        odometry = LegOdometry()
+        for reading in readings[:100]:
+            odometry.update(reading, DT)
+        for gap in gaps:
+            odometry.skip(gap)
+        for reading in readings[100:]:
+            estimate = odometry.update(reading, DT)
+        assert (estimate.velocity_variance > 0.0).all()
+        expected = min(sum(gap**2 for gap in gaps), 1e6)
+        assert estimate.position_variance[:2] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_gap_before_the_first_reading_is_none():

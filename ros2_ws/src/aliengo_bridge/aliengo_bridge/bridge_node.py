@@ -323,7 +323,7 @@ class BridgeNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM.
+    """Run the node until SIGINT, SIGTERM or SIGHUP.
 
     Returns:
         0 after a requested end, 1 if the bridge could not start or failed.

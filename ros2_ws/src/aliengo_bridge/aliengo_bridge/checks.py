@@ -14,6 +14,7 @@ from aliengo_bridge.messages import (
     MODE_OVERHEATED,
     MODE_SERVO,
     POSITION_STOP,
+    VELOCITY_STOP,
     LowCommand,
     LowState,
 )
@@ -98,7 +99,8 @@ def passive_joints(command: LowCommand) -> np.ndarray:
     loose = (command.kp[_JOINTS] == 0.0) | (command.q[_JOINTS] >= np.float32(POSITION_STOP))
     still = loose & (command.tau[_JOINTS] == 0.0)
     # A velocity target other than zero drives even a joint without position loop.
-    drives = (command.kd[_JOINTS] > 0.0) & (command.dq[_JOINTS] != 0.0)
+    speed = command.dq[_JOINTS]
+    drives = (command.kd[_JOINTS] > 0.0) & (speed != 0.0) & (speed < np.float32(VELOCITY_STOP))
     passive: np.ndarray = (command.mode[_JOINTS] == MODE_BRAKE) | (still & ~drives)
     return passive
 

@@ -5,11 +5,13 @@ state, judges state and commander, and gives the one command that may go out.
 
     WAITING -> CHECKING -> IDLE <-> ACTIVE
                              any -> HOLD -> SIT_DOWN -> DAMPING -> (reset) -> IDLE
+                                                        DAMPING -> (in other hands) -> CHECKING
 
 Until the robot is seen to be free (CHECKING) it is sent nothing that would take it from whoever
-controls it; the same holds for one that comes back after seconds of silence. Faults latch: the
-first one is the reason, later ones can only make the reaction harsher, and only an explicit reset
-with the robot still leads back.
+controls it; the same holds for one that comes back after seconds of silence, and for one that lies
+damped and is given to the vendor's controller. Faults latch: the first one is the reason, later ones
+can only make the reaction harsher, and only an explicit reset with the robot still leads back to
+IDLE. After it the commander must let go, once, before the robot is driven again.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ __all__ = ["Decision", "Mode", "Status", "Supervisor"]
 _JOINTS = slice(0, JOINT_COUNT)
 _LET_GO_S = 5.0
 """A faulty robot that is silent for this long has sunk down, and may return in other hands [s]."""
+_HANDED_OVER_S = 1.0
+"""A damped robot that is at rest and says for this long that it is in other hands, is [s]."""
 
 
 class Supervisor:
@@ -64,6 +68,7 @@ class Supervisor:
         self._blockers: list[Problem] = []
         self._refusal = ""
         self._must_let_go = False
+        self._foreign_s = 0.0
         self._state: LowState | None = None
         self._command: LowCommand | None = None
         self._now: float | None = None
@@ -214,8 +219,7 @@ class Supervisor:
             return released_command()
         if self._mode is Mode.IDLE:
             self._check_ownership(state, elapsed)
-        if self._mode is Mode.DAMPING and state.level_flag != LEVEL_LOW and self.at_rest:
-            # It lies, and somebody has given it back to the vendor's controller. The faults stay.
+        if self._handed_over(state, elapsed):
             self._mode = Mode.CHECKING
             self._ownership.restart()
             return released_command()
@@ -228,6 +232,15 @@ class Supervisor:
                 return self._shaper.shape(wanted, state, self._limits)
             self._mode = Mode.DAMPING
         return damping_command(self._limits.damping_kd)
+
+    def _handed_over(self, state: LowState, elapsed: float) -> bool:
+        """Whether a damped robot lies, and somebody has given it back to the vendor's controller.
+
+        For a while, because a robot that stands still is at rest, too, until damping lets it sink.
+        """
+        foreign = self._mode is Mode.DAMPING and state.level_flag != LEVEL_LOW and self.at_rest
+        self._foreign_s = self._foreign_s + elapsed if foreign and not self._shadow else 0.0
+        return self._foreign_s >= _HANDED_OVER_S
 
     def _engage(self, command: LowCommand) -> str:
         """Go from IDLE to ACTIVE, or return why not."""
@@ -329,7 +342,10 @@ class Supervisor:
 
     def _update_status(self) -> None:
         first = next(iter(self._faults), None)
-        detail = self._faults[first] if first is not None else self._waiting_for()
+        waiting_for = self._waiting_for()
+        detail = self._faults[first] if first is not None else waiting_for
+        if first is not None and self._mode is Mode.CHECKING:
+            detail = f"{detail}; {waiting_for}"
         active = (*self._faults, *(fault for fault, _ in self._blockers))
         key = (self._mode, detail, active)
         if key == self._status_key:  # 500 times a second it is

@@ -102,6 +102,7 @@ class Teleop:
         self._estop_stamp = float("-inf")
         self._estop_sent: float | None = None
         self._bridge_stopped = False
+        self._bridge_received = 0
 
     def on_joy(
         self, source: str, axes: Sequence[float], buttons: Sequence[int], now: float
@@ -153,24 +154,22 @@ class Teleop:
             if self._estop_sent is None:
                 self._estop_sent = now
 
-    def on_bridge(
-        self, reset_required: bool, stopped: bool, now: float, waiting: bool = False
-    ) -> None:
+    def on_bridge(self, reset_required: bool, stopped: bool, now: float, received: int = 0) -> None:
         """Follows the bridge: an e-stop ends when a bridge that had latched it is reset.
 
         Args:
             reset_required: Whether the bridge has latched any fault.
             stopped: Whether the e-stop is among its faults.
             now: Monotonic time of arrival [s].
-            waiting: Whether it has not heard of the robot, as a bridge that was started anew.
+            received: How many states it has had from the robot; fewer than before tell of another bridge.
         """
+        another, self._bridge_received = received < self._bridge_received, received
         if stopped:
             self._bridge_stopped = True
-        elif waiting and not reset_required and self._bridge_stopped:
-            # No reset succeeds without a robot: this is another bridge, which must be told again.
+        elif another and self._arbiter.estopped:
+            # It was not reset, it knows nothing of the e-stop: it must be told again.
             self._bridge_stopped = False
-            if self._estop_sent is None:
-                self._estop_sent = now
+            self._estop_sent = now
         late_enough = now - self._estop_stamp >= self._config.estop_hold_s
         if self._bridge_stopped and not reset_required and late_enough:
             self._arbiter.estopped = False

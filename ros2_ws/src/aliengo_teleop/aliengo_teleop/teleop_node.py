@@ -87,8 +87,8 @@ class TeleopNode(Node):
         self._teleop.on_bridge(
             message.reset_required,
             stopped="estop" in message.active_faults,
-            waiting=message.state == "waiting",
             now=time.monotonic(),
+            received=message.received,
         )
 
     def _on_policy_state(self, message: PolicyState) -> None:

@@ -194,20 +194,28 @@ def test_a_bridge_that_has_not_heard_of_an_estop_does_not_end_it_but_is_told_aga
 
 def test_a_bridge_that_was_started_anew_is_told_of_the_estop_again():
     operator = Operator()
+    operator.teleop.on_bridge(False, False, operator.now, received=5000)
     operator.teleop.on_estop(True, operator.now)
-    operator.teleop.on_bridge(True, True, operator.now)
-    operator.run(1.0)
-    operator.teleop.on_bridge(False, False, operator.now, waiting=True)
+    operator.teleop.on_bridge(True, True, operator.now, received=5100)
+    assert not operator.run(1.0).estop
     sent = []
-    for _ in range(50):
+    for received in range(300, 350):  # whatever it is doing by then
+        operator.teleop.on_bridge(False, False, operator.now, received=received)
         sent.append(operator.run(PERIOD).estop)
-        operator.teleop.on_bridge(False, False, operator.now, waiting=True)
     assert operator.output.source == "estop"
-    assert sent.count(True) in (9, 10)
-    operator.teleop.on_bridge(True, True, operator.now, waiting=True)
+    assert sent.count(True) in (8, 9, 10)
+    operator.teleop.on_bridge(True, True, operator.now, received=360)
     assert not operator.run(0.5).estop
-    operator.teleop.on_bridge(False, False, operator.now)
+    operator.teleop.on_bridge(False, False, operator.now, received=400)
     assert operator.run(PERIOD).source == "none"
+
+
+def test_a_bridge_that_was_started_anew_without_an_estop_is_told_of_none():
+    operator = Operator()
+    operator.teleop.on_bridge(False, False, operator.now, received=5000)
+    operator.teleop.on_bridge(False, False, operator.now, received=3)
+    assert not operator.run(0.5).estop
+    assert operator.output.source == "none"
 
 
 def test_an_estop_of_somebody_else_is_published_again_until_the_bridge_has_it(driving):
