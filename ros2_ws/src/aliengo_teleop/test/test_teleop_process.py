@@ -101,9 +101,16 @@ class Robot:
         response.success = True
         return response
 
-    def report(self, reset_required: bool) -> None:
+    def report(self, reset_required: bool, received: int = 0) -> None:
         faults = ["estop"] if reset_required else []
-        self._bridge.publish(BridgeState(reset_required=reset_required, active_faults=faults))
+        self._bridge.publish(
+            BridgeState(
+                state="damping" if reset_required else "idle",
+                reset_required=reset_required,
+                active_faults=faults,
+                received=received,
+            )
+        )
 
     def _on_joy(self, message: Joy) -> None:
         self.last_joy = time.monotonic()
@@ -209,6 +216,32 @@ def test_the_estop_chord_stops_everything(robot):
 
     robot.spin_until(stopped, "the e-stop")
     robot.spin_until(lambda: robot.source == "estop", "the source")
+
+
+def test_a_bridge_that_was_started_anew_is_told_of_the_estop_again(robot):
+    drive(robot)
+
+    def pressed() -> bool:
+        robot.hold(0.0, 1, 6)
+        return any(robot.estops)
+
+    robot.spin_until(pressed, "the e-stop")
+    quiet = [len(robot.estops), time.monotonic()]
+
+    def heard() -> bool:
+        robot.report(reset_required=True, received=5000)
+        if len(robot.estops) != quiet[0]:
+            quiet[:] = len(robot.estops), time.monotonic()
+        return time.monotonic() - quiet[1] > 0.5
+
+    robot.spin_until(heard, "the end of the repetitions")
+
+    def told() -> bool:
+        robot.report(reset_required=False, received=300)
+        return len(robot.estops) > quiet[0]
+
+    robot.spin_until(told, "the e-stop once more")
+    assert robot.source == "estop"
 
 
 def test_the_reset_chord_ends_an_estop(robot):
