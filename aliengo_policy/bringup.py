@@ -57,11 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ContractError, ValueError) as error:
         print(f"bringup: {error}", file=sys.stderr)
         return 1
+    try:
+        return _run(options, settings, script, "max_vel" in values)
+    finally:
+        flush()
+
+
+def _run(
+    options: argparse.Namespace, settings: GraphSettings, script: Sequence[Segment], limited: bool
+) -> int:
     if options.graph == "real":
         return run_real(settings)
     fastest = max(segment.velocity[0] for segment in script)
     if not options.interactive and fastest > settings.max_vel:
-        if "max_vel" in values:
+        if limited:
             _say(f"max_vel is {settings.max_vel:g} m/s, the script asks for up to {fastest:g} m/s")
         else:
             settings = replace(settings, max_vel=fastest)
@@ -108,7 +117,6 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
     if interactive:
         ending = group.poll()
         _say("; ".join(endings) or (ending.reason if ending else "end"))
-        flush()
         return ending.code if ending else 1
     verdict = judge(scenario.samples, script, endings)
     if scenario.samples:
@@ -118,7 +126,6 @@ def run_sim(settings: GraphSettings, script: Sequence[Segment], interactive: boo
     else:
         for problem in verdict.problems:
             say(f"problem: {problem}")
-        flush()
     return 1 if verdict.problems else 0
 
 

@@ -218,8 +218,17 @@ class LineWriter:
 
 
 def _to_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    try:
+        descriptor = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # no file of the system's
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return
+    # Past Python's buffer: blocked in there, this thread would hold a lock that the interpreter
+    # wants at its end, and what it then says of that would block for ever.
+    left = text.encode(sys.stderr.encoding or "utf-8", errors="replace")
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 _WRITER = LineWriter(_to_stderr)
