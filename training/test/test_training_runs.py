@@ -206,6 +206,8 @@ def test_two_processes_end_with_the_same_policy(motion: Path, tmp_path: Path) ->
         "assert rewards[0] != rewards[1], 'both processes saw the same experience'\n"
         "assert runner.environment_steps == 64, runner.environment_steps\n"
         "print('agreed', flush=True); world.close()\n"
+        "tasks = [(t / 'comm').read_text() for t in Path('/proc/self/task').iterdir()]\n"
+        "assert not any('gloo' in name for name in tasks), tasks\n"
     )
     script = tmp_path / "two.py"
     script.write_text(program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass
 
@@ -53,6 +54,10 @@ def join_world(device: str) -> World:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return World()
+    # Optimisers import this later. Imported while a process group exists, it holds that for ever, and
+    # Gloo's threads, still running at the interpreter's end, abort the process now and then.
+    importlib.import_module("torch._dynamo")
+
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     return World(dist.get_rank(), size)
 
