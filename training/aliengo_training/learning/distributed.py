@@ -57,7 +57,6 @@ def join_world(device: str) -> World:
     # Optimisers import this later. Imported while a process group exists, it holds that for ever, and
     # Gloo's threads, still running at the interpreter's end, abort the process now and then.
     importlib.import_module("torch._dynamo")
-
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     return World(dist.get_rank(), size)
 
