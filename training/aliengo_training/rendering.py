@@ -10,7 +10,10 @@ import numpy as np
 
 from aliengo_description import robot
 
-__all__ = ["VideoError", "open_video", "render_poses"]
+__all__ = ["FORMATS", "VideoError", "open_video", "render_poses"]
+
+#: Endings of the files that `open_video` makes.
+FORMATS = ("mp4", "gif")
 
 
 class VideoError(RuntimeError):
@@ -75,8 +78,9 @@ def open_video(path: Path, frames_per_second: float) -> Iterator[Any]:
         ValueError: If the frames per second are none.
         VideoError: If the path has another ending, or there is no writer for it.
     """
-    if path.suffix not in (".mp4", ".gif"):
-        raise VideoError(f"{path} could not be written: allowed endings are .mp4 and .gif")
+    if path.suffix.lstrip(".") not in FORMATS:
+        endings = " and ".join(f".{ending}" for ending in FORMATS)
+        raise VideoError(f"{path} could not be written: allowed endings are {endings}")
     if not 0.0 < frames_per_second < np.inf:
         raise ValueError(
             f"{path}: frames per second is {frames_per_second}: expected a finite number, more "

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import tyro
 
 from aliengo_training.checkpoints import CheckpointError
+from aliengo_training.checks import require
 from aliengo_training.evaluation.figures import ClipCycle, CommandFigures, clip_cycle
 from aliengo_training.evaluation.grid import PRESETS, Evaluation, evaluate, parse_commands
 from aliengo_training.evaluation.plots import plot_comparison, plot_gaits, plot_heat_maps
@@ -25,9 +26,9 @@ from aliengo_training.evaluation.report import (
 )
 from aliengo_training.evaluation.rollouts import Command, RolloutConfig
 from aliengo_training.evaluation.style import StyleJudge
-from aliengo_training.evaluation.video import FORMATS, write_video
+from aliengo_training.evaluation.video import write_video
 from aliengo_training.motion.files import find_motions, load_motion
-from aliengo_training.rendering import VideoError
+from aliengo_training.rendering import FORMATS, VideoError
 from aliengo_training.sim import BACKENDS
 
 
@@ -123,18 +124,14 @@ def run(args: EvaluateArgs) -> Tuple[Path, List[Evaluation]]:
 
 def _check(args: EvaluateArgs) -> None:
     """Refuse what would fail, or mean nothing, after minutes of rollouts."""
-    if args.rollouts < 1:
-        raise ValueError(f"--rollouts is {args.rollouts}, expected at least 1")
-    if args.workers is not None and args.workers < 1:
-        raise ValueError(f"--workers is {args.workers}, expected at least 1")
+    require("--rollouts", args.rollouts, args.rollouts >= 1, "at least 1")
+    require("--workers", args.workers, args.workers is None or args.workers >= 1, "at least 1")
     if args.video_format not in FORMATS:
         raise ValueError(
             f"--video_format is {args.video_format!r}, allowed are {', '.join(FORMATS)}"
         )
-    if not 0.0 < args.video_seconds < math.inf:
-        raise ValueError(
-            f"--video_seconds is {args.video_seconds}, expected a finite number above 0"
-        )
+    length = args.video_seconds
+    require("--video_seconds", length, 0.0 < length < math.inf, "a finite number above 0")
     if args.sim not in BACKENDS:
         raise ValueError(f"--sim is {args.sim!r}, allowed are {', '.join(BACKENDS)}")
     if args.sim == "mujoco" and not args.rl_device.startswith("cpu"):

@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from aliengo_training.checkpoints import find_checkpoint, run_folder
+from aliengo_training.checks import require
 from aliengo_training.evaluation.keyboard import HELP, KeyboardCommand, TerminalKeys
 from aliengo_training.evaluation.play import (
     Player,
@@ -94,13 +95,13 @@ def run(args: PlayArgs) -> List[Path]:
 
 
 def _check(args: PlayArgs) -> None:
-    if args.seconds is not None and not 0.0 < args.seconds < math.inf:
-        raise ValueError(f"--seconds is {args.seconds}, expected a finite number above 0")
-    if args.command is not None and not np.isfinite(args.command).all():
+    if args.seconds is not None:
+        finite = 0.0 < args.seconds < math.inf
+        require("--seconds", args.seconds, finite, "a finite number above 0")
+    if args.command is not None:
         given = " ".join(f"{value:g}" for value in args.command)
-        raise ValueError(f"--command is {given}, expected finite numbers")
-    if not 0 <= args.seed <= LARGEST_SEED:
-        raise ValueError(f"--seed is {args.seed}, expected 0 to {LARGEST_SEED}")
+        require("--command", given, bool(np.isfinite(args.command).all()), "finite numbers")
+    require("--seed", args.seed, 0 <= args.seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
 
 
 def _backend(args: PlayArgs) -> Tuple[str, str]:

@@ -21,6 +21,7 @@ from aliengo_training.checkpoints import (
     read_params,
     run_folder,
 )
+from aliengo_training.checks import require
 from aliengo_training.learning.base_weights import load_base_weights
 from aliengo_training.learning.build import build_runner
 from aliengo_training.learning.config import ExperimentConfig
@@ -92,14 +93,11 @@ def parse(arguments: Sequence[str]) -> TrainArgs:
     if args.resume:
         source = run_folder(args.log_root, args.task, args.load_run or args.output_name)
         args = _read(arguments, TrainArgs(task=task, cfg=_config_of(source, args)))
-    if args.cfg.num_envs < 1:
-        raise ValueError(f"--cfg.num_envs is {args.cfg.num_envs}, expected at least 1")
     if args.num_envs is None:
         names = {argument.split("=", 1)[0].replace("-", "_") for argument in arguments}
         chosen = "__cfg.num_envs" in names
         return dataclasses.replace(args, num_envs=args.cfg.num_envs) if chosen else args
-    if args.num_envs < 1:
-        raise ValueError(f"--num_envs is {args.num_envs}, expected at least 1")
+    require("--num_envs", args.num_envs, args.num_envs >= 1, "at least 1")
     return _with_num_envs(args, args.num_envs)
 
 
@@ -177,8 +175,9 @@ def _check(args: TrainArgs) -> None:
             f"--output_name is {args.output_name!r}, expected the name of one folder below "
             f"{args.log_root / args.task}"
         )
-    if args.max_minutes is not None and not 0.0 <= args.max_minutes < math.inf:
-        raise ValueError(f"--max_minutes is {args.max_minutes:g}, expected 0 or more")
+    if args.max_minutes is not None:
+        given = 0.0 <= args.max_minutes < math.inf
+        require("--max_minutes", f"{args.max_minutes:g}", given, "0 or more")
     if args.rl_device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"--rl_device {args.rl_device}: torch finds no CUDA device; without a GPU use --sim mujoco --rl_device cpu"

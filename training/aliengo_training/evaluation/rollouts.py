@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 import torch
 
+from aliengo_training.checks import require
 from aliengo_training.evaluation.policy import OnnxPolicy
 from aliengo_training.sim.randomization import RandomizationConfig, sample_parameters
 from aliengo_training.sim.simulator import SimulationConfig, Simulator
@@ -75,14 +76,11 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         """Refuse a rollout that leaves nothing to measure, and numbers that mean nothing."""
-        if not math.isfinite(self.seconds):
-            raise ValueError(f"seconds is {self.seconds}, expected a finite number")
+        require("seconds", self.seconds, math.isfinite(self.seconds), "a finite number")
         for name in ("push_interval_s", "push_velocity", "recovery_s"):
             value = getattr(self, name)
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f"{name} is {value}, expected a finite number of at least 0")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise ValueError(f"seed is {self.seed}, expected 0 to {LARGEST_SEED}")
+            require(name, value, 0.0 <= value < math.inf, "a finite number of at least 0")
+        require("seed", self.seed, 0 <= self.seed <= LARGEST_SEED, f"0 to {LARGEST_SEED}")
         if not 0.0 <= self.settle_s < self.seconds:
             raise ValueError(
                 f"settle_s is {self.settle_s}, expected 0 to less than seconds ({self.seconds})"

@@ -11,10 +11,8 @@ import numpy as np
 from aliengo_training.evaluation.rollouts import Trajectory
 from aliengo_training.rendering import open_video, render_poses
 
-__all__ = ["FORMATS", "render", "write_video"]
+__all__ = ["render", "write_video"]
 
-#: Endings of the files that `write_video` makes.
-FORMATS = ("mp4", "gif")
 
 _WIDTH, _HEIGHT = 480, 360
 

@@ -291,10 +291,10 @@ class LocomotionTask:
         )
 
     def _reference_stride_s(self) -> Tensor:
-        speed = gait_speed(self.commands.command)
-        if self._reference is None:
-            return torch.zeros_like(speed)
-        return self._reference.stride_time(speed)
+        """(N,) for the reward term `cadence`; 0 where that is off or there is no reference."""
+        if self._reference is None or self.config.reward.cadence == 0.0:
+            return torch.zeros_like(self.gait_speed)
+        return self._reference.stride_time(self.gait_speed)
 
     def _reset(self, mask: Tensor) -> None:
         """Start the masked episodes: new command, reference or default pose, nothing left of the last episode."""

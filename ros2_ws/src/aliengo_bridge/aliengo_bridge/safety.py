@@ -342,10 +342,12 @@ class Supervisor:
 
     def _update_status(self) -> None:
         first = next(iter(self._faults), None)
-        waiting_for = self._waiting_for()
-        detail = self._faults[first] if first is not None else waiting_for
-        if first is not None and self._mode is Mode.CHECKING:
-            detail = f"{detail}; {waiting_for}"
+        if first is None:
+            detail = self._waiting_for()
+        elif self._mode is Mode.CHECKING:
+            detail = f"{self._faults[first]}; {self._waiting_for()}"
+        else:
+            detail = self._faults[first]
         active = (*self._faults, *(fault for fault, _ in self._blockers))
         key = (self._mode, detail, active)
         if key == self._status_key:  # 500 times a second it is

@@ -206,6 +206,14 @@ def test_a_killed_joystick_is_zero_velocity_in_time(robot):
     robot.spin_until(lambda: robot.modes == ["stand"], "the request to stand")
 
 
+def press_estop(robot) -> None:
+    def pressed() -> bool:
+        robot.hold(0.0, 1, 6)
+        return any(robot.estops)
+
+    robot.spin_until(pressed, "the e-stop")
+
+
 def test_the_estop_chord_stops_everything(robot):
     drive(robot)
 
@@ -220,12 +228,7 @@ def test_the_estop_chord_stops_everything(robot):
 
 def test_a_bridge_that_was_started_anew_is_told_of_the_estop_again(robot):
     drive(robot)
-
-    def pressed() -> bool:
-        robot.hold(0.0, 1, 6)
-        return any(robot.estops)
-
-    robot.spin_until(pressed, "the e-stop")
+    press_estop(robot)
     quiet = [len(robot.estops), time.monotonic()]
 
     def heard() -> bool:
@@ -246,12 +249,7 @@ def test_a_bridge_that_was_started_anew_is_told_of_the_estop_again(robot):
 
 def test_the_reset_chord_ends_an_estop(robot):
     drive(robot)
-
-    def pressed() -> bool:
-        robot.hold(0.0, 1, 6)
-        return any(robot.estops)
-
-    robot.spin_until(pressed, "the e-stop")
+    press_estop(robot)
     robot.report(reset_required=True)
     robot.spin_until(lambda: robot.source == "estop", "the source")
 
