@@ -23,7 +23,7 @@ from aliengo_training.tasks.style import STYLE_STATE_SIZE
 CPU = torch.device("cpu")
 NOT_TERMS = {
     "linear_velocity_width", "linear_velocity_fine_width", "yaw_rate_width", "yaw_rate_fine_width",
-    "target_step_limit", "carried_leg",
+    "target_step_limit", "power_limit", "carried_leg",
 }  # fmt: skip
 TERMS = [f.name for f in dataclasses.fields(RewardConfig) if f.name not in NOT_TERMS]
 DEFAULT = torch.as_tensor(robot.DEFAULT_JOINT_POSITIONS.copy(), dtype=torch.float32)
@@ -113,6 +113,14 @@ CASES: Dict[str, Tuple[Dict[str, Any], float]] = {
         {"joint_targets": DEFAULT + joint(0, 1.1 * robot.TORQUE_LIMITS[0] / robot.KP[0])},
         -0.2,
     ),
+    # Driving and braking count alike: 1200 W, of which 800 are free.
+    "power": (
+        {
+            "joint_torques": joint(0, 30.0, 0.0) + joint(5, -30.0, 0.0),
+            "joint_velocities": joint(0, 20.0, 0.0) + joint(5, 20.0, 0.0),
+        },
+        -0.4,
+    ),
     "joint_limit": (
         {
             "joint_positions": torch.as_tensor(robot.SAFE_JOINT_UPPER.copy(), dtype=torch.float32)[
@@ -141,7 +149,7 @@ def only(name: str, weight: float) -> TaskReward:
     weights[name] = weight
     widths = {
         "linear_velocity_width": 0.25, "linear_velocity_fine_width": 0.1, "yaw_rate_width": 0.25,
-        "yaw_rate_fine_width": 0.05, "target_step_limit": 0.25, "carried_leg": 1,
+        "yaw_rate_fine_width": 0.05, "target_step_limit": 0.25, "power_limit": 800.0, "carried_leg": 1,
     }  # fmt: skip
     return TaskReward(RewardConfig(**weights, **widths), CPU)
 

@@ -129,6 +129,8 @@ class RewardConfig:
         target_step: Penalty on demanded joint target steps beyond `target_step_limit` [per rad].
         target_step_limit: Step that is free of it [rad].
         torque_saturation: Penalty on demanded torque beyond 0.9 of the motors' limits [per limit].
+        power: Penalty on mechanical power, braking included, beyond `power_limit` [per kW].
+        power_limit: Power that is free of it [W].
         joint_limit: Penalty on positions beyond the safe limits [per rad].
         foot_slip: Penalty on the planar speed of feet on the ground [per (m/s)^2].
         vertical_velocity: Penalty on the base's squared vertical velocity [per (m/s)^2].
@@ -159,6 +161,8 @@ class RewardConfig:
     target_step: float = 5.0
     target_step_limit: float = 0.28
     torque_saturation: float = 2.0
+    power: float = 0.0
+    power_limit: float = 800.0
     joint_limit: float = 2.0
     foot_slip: float = 0.1
     vertical_velocity: float = 0.2

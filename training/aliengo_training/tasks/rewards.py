@@ -110,6 +110,7 @@ class TaskReward:
             "action_rate": self._action_rate,
             "target_step": self._target_step,
             "torque_saturation": self._torque_saturation,
+            "power": self._power,
             "joint_limit": self._joint_limit,
             "foot_slip": self._foot_slip,
             "vertical_velocity": self._vertical_velocity,
@@ -186,6 +187,11 @@ class TaskReward:
         demand = self._kp * (s.joint_targets - s.joint_positions) - self._kd * s.joint_velocities
         excess = demand.abs() / self._torque_limit - 0.9
         return -excess.clamp(min=0.0, max=2.0).sum(-1)
+
+    def _power(self, s: Signals) -> Tensor:
+        """As the bridge measures it, which lets the robot down when it stays too large."""
+        power = (s.joint_torques * s.joint_velocities).abs().sum(-1)
+        return -1e-3 * (power - self._config.power_limit).clamp(min=0.0)
 
     def _joint_limit(self, s: Signals) -> Tensor:
         below = (self._lower - s.joint_positions).clamp(min=0.0)
