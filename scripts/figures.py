@@ -41,10 +41,10 @@ RESULTS = ROOT / "logs" / "figures"
 
 WALKS = (("base", 1.0), ("residual", 3.0))
 SIDE_BY_SIDE = (
-    ("base", 1.0, "base at 1.0 m/s"),
+    ("former_base", 1.0, "their base at 1.0 m/s"),
     ("residual", 1.6, "residual at 1.6 m/s"),
     ("residual", 3.0, "residual at 3.0 m/s"),
-    ("base", 1.6, "base, commanded 1.6 m/s"),
+    ("former_base", 1.6, "their base, commanded 1.6 m/s"),
     ("finetune", 1.6, "fine-tuned at 1.6 m/s"),
     ("finetune", 3.0, "fine-tuned at 3.0 m/s"),
 )
@@ -152,13 +152,14 @@ def shrink(path: Path, width: int, frames_per_second: float) -> None:
 
 
 def draw_tables(out: Path, rollouts: int) -> None:
-    """Evaluate base, residual and all three against each other, and keep their pictures."""
-    base, residual = MODELS / "base.onnx", MODELS / "residual.onnx"
+    """Evaluate base, residual and those that are compared, and keep their pictures."""
+    residual = MODELS / "residual.onnx"
     runs = {
-        "base": EvaluateArgs(policy=base),
+        "base": EvaluateArgs(policy=MODELS / "base.onnx"),
         "residual": EvaluateArgs(policy=residual, commands=("fast",)),
         "compare": EvaluateArgs(
-            compare=(base, MODELS / "finetune.onnx", residual), commands=("compare",)
+            compare=(MODELS / "former_base.onnx", MODELS / "finetune.onnx", residual),
+            commands=("compare",),
         ),
     }
     for name, args in runs.items():

@@ -64,8 +64,10 @@ def test_the_steps_are_shown_and_are_commands_of_train(
 ) -> None:
     out = tmp_path / "out"
     reproduce.main([policy, "--motion_files", str(motion), "--out", str(out), "--show"])
-    steps = [parse(arguments) for arguments in trainings(capsys.readouterr().out)]
+    output = capsys.readouterr().out
+    steps = [parse(arguments) for arguments in trainings(output)]
     base = RECIPES[policy].base
+    assert f"--style_checkpoint {out}/aliengo_amp/{base or policy}/model_LAST.pt" in output
     stages = [*enumerate(RECIPES[base].stages if base else ()), *enumerate(RECIPES[policy].stages)]
     assert [step.max_minutes for step in steps] == [stage.max_minutes for _, stage in stages]
     assert [step.resume for step in steps] == [index > 0 for index, _ in stages]
@@ -88,8 +90,9 @@ def test_a_second_stage_resumes_the_first(
 
 def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    base = out / "aliengo_amp" / "base"
-    process = start(motion, out, "base", 100000)
+    name = RECIPES["residual"].base
+    base = out / "aliengo_amp" / name
+    process = start(motion, out, name, 100000)
     deadline = time.monotonic() + 240.0
     while len(read_metrics(base / "metrics.csv").get("iteration", ())) < 2:
         assert process.poll() is None, process.communicate()[0]
@@ -106,13 +109,13 @@ def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_pat
     # The base, cut off, is resumed; the residual begins.
     begun = [parse(arguments) for arguments in trainings(output)]
     assert [(step.task, step.resume) for step in begun] == [
-        *[(RECIPES["base"].task, True)] * len(RECIPES["base"].stages),
+        *[(RECIPES[name].task, True)] * len(RECIPES[name].stages),
         *[(RECIPES["residual"].task, n > 0) for n in range(len(RECIPES["residual"].stages))],
     ]
     assert iterations(base) == [saved, saved + 1], "it began anew"
-    for name in ("base", "residual"):
-        made, shipped = OnnxPolicy(out / f"{name}.onnx"), OnnxPolicy(MODELS / f"{name}.onnx")
-        assert made.metadata["kind"] == shipped.metadata["kind"] == name
+    for policy, kind in ((name, "base"), ("residual", "residual")):
+        made, shipped = OnnxPolicy(out / f"{policy}.onnx"), OnnxPolicy(MODELS / f"{policy}.onnx")
+        assert made.metadata["kind"] == shipped.metadata["kind"] == kind
     assert (out / "evaluation" / "residual" / "figures.json").is_file()
 
     process = start(motion, out, "residual", saved + 1)
@@ -124,7 +127,7 @@ def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["walk"], "no policy 'walk', allowed are base, residual, finetune"),
+        (["walk"], "no policy 'walk', allowed are base, former_base, residual, finetune"),
         (["base", "--slower", "0"], "--slower is 0, expected a positive factor"),
         (["base", "--motion_files", "nowhere/*.txt"], "no motion files match 'nowhere/*.txt'"),
     ],

@@ -13,6 +13,7 @@ import torch
 from aliengo_training.checkpoints import CheckpointError, load_checkpoint
 from aliengo_training.cli import train
 from aliengo_training.evaluation.policy import OnnxPolicy
+from aliengo_training.evaluation.rollouts import RolloutConfig
 from aliengo_training.learning.config import ExperimentConfig
 from aliengo_training.learning.logs import earlier_stages, write_params
 from aliengo_training.learning.optimizer import FlatAdam
@@ -225,15 +226,38 @@ def test_parameters_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert earlier_stages(folder, 1) == []
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
-def test_the_last_stage_of_a_recipe_has_its_tasks_present_values(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["residual", "finetune"])
+def test_the_last_stage_of_a_fast_recipe_has_its_tasks_present_values(
+    name: str, tmp_path: Path
+) -> None:
+    assert last_stage(name, tmp_path).task == experiment(RECIPES[name].task).task
+
+
+def test_the_base_learns_to_walk_before_it_pays_for_the_period(tmp_path: Path) -> None:
+    first = train.parse(["--task", "aliengo_amp", *RECIPES["base"].stages[0].overrides]).cfg
+    second = last_stage("base", tmp_path)
+    # With this penalty from the start the robot learned to stand.
+    assert first.task.reward.cadence == 0.0 < second.task.reward.cadence
+    # What the second stage does not name is the first's, not the task's.
+    assert second.style == first.style != experiment("aliengo_amp").style
+    slope = second.task.reward.linear_velocity_slope
+    assert slope == first.task.reward.linear_velocity_slope
+    # It is judged under these, and trained under worse.
+    judged = RolloutConfig()
+    assert second.task.push.max_velocity > judged.push_velocity
+    assert second.task.push.interval_s[0] < judged.push_interval_s
+    assert second.task.randomization.foot_friction[0] < judged.randomization.foot_friction[0]
+
+
+def last_stage(name: str, folder: Path) -> ExperimentConfig:
+    """The configuration that a recipe ends with, each stage resuming the one before."""
     recipe = RECIPES[name]
-    folder = tmp_path / recipe.task / name
-    folder.mkdir(parents=True)
-    common = ["--task", recipe.task, "--log_root", str(tmp_path), "--output_name", name]
+    run_folder = folder / recipe.task / name
+    run_folder.mkdir(parents=True)
+    common = ["--task", recipe.task, "--log_root", str(folder), "--output_name", name]
     first, *later = recipe.stages
     config: ExperimentConfig = train.parse([*common, *first.overrides]).cfg
     for stage in later:
-        write_params(folder, config, [], {})
+        write_params(run_folder, config, [], {})
         config = train.parse([*common, "--resume", *stage.overrides]).cfg
-    assert config.task == experiment(recipe.task).task
+    return config

@@ -49,7 +49,7 @@ class ReproduceArgs:
     `-- --num_envs 4096`. The numbers are for one NVIDIA H200: on a slower GPU give `--slower`.
 
     Attributes:
-        policy: base, residual or finetune.
+        policy: base, former_base, residual or finetune.
         motion_files: Glob pattern of the reference motions (quote it).
         slower: Factor on all training times.
         sim: mujoco_warp, mujoco or isaacgym.
@@ -148,7 +148,7 @@ def _evaluation(args: ReproduceArgs, recipe: Recipe) -> List[str]:
     judged = ["--compare", *map(str, others), str(file)] if others else ["--policy", str(file)]
     return [
         *judged, *recipe.evaluation, "--motion_files", args.motion_files,
-        "--style_checkpoint", str(_checkpoint(args, "base")),
+        "--style_checkpoint", str(_checkpoint(args, recipe.base or args.policy)),
         "--rollouts", str(args.rollouts), "--seconds", f"{args.seconds:g}",
         "--out", str(args.out / "evaluation" / args.policy),
     ]  # fmt: skip
