@@ -178,6 +178,12 @@ def _prefix_parameter(settings: GraphSettings) -> dict[str, ParameterValue]:
     return {"frame_prefix": prefix} if prefix else {}
 
 
+def _command_frame(settings: GraphSettings) -> dict[str, ParameterValue]:
+    """The frame of velocity commands, for the nodes that send them."""
+    prefix = _frame_prefix(settings)
+    return {"frame_id": f"{prefix}base_link"} if prefix else {}
+
+
 def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
     return ProcessSpec(
         name="bridge",
@@ -206,7 +212,10 @@ def _above_bridge(settings: GraphSettings) -> list[ProcessSpec]:
     if settings.teleop != "none" or settings.web:
         specs += _teleop(settings)
     if settings.web:
-        parameters: dict[str, ParameterValue] = {"host": settings.web_host}
+        parameters: dict[str, ParameterValue] = {
+            "host": settings.web_host,
+            **_command_frame(settings),
+        }
         specs.append(ProcessSpec("web", "aliengo_policy", "web_node", "web.web_node", parameters))
     if settings.record:
         specs.append(_recorder(settings))
@@ -252,7 +261,13 @@ def _teleop(settings: GraphSettings) -> Sequence[ProcessSpec]:
     profile = settings.teleop
     files = () if profile == "none" else (_teleop_profile(profile),)
     node = ProcessSpec(
-        "teleop", "aliengo_teleop", "teleop_node", "teleop_node", {}, files, critical=True
+        name="teleop",
+        package="aliengo_teleop",
+        executable="teleop_node",
+        module="teleop_node",
+        parameters=_command_frame(settings),
+        parameter_files=files,
+        critical=True,
     )
     if profile in PROFILES_WITHOUT_GAMEPAD:
         return [node]

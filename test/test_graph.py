@@ -110,7 +110,7 @@ def frames(graph: Callable[[GraphSettings], list[ProcessSpec]], namespace: str) 
     """Parameters about frames by node, of the nodes that have some."""
     found = {
         spec.name: {key: value for key, value in spec.parameters.items() if "frame" in key}
-        for spec in graph(GraphSettings(namespace=namespace))
+        for spec in graph(GraphSettings(namespace=namespace, teleop="xbox", web=True))
     }
     return {name: values for name, values in found.items() if values}
 
@@ -118,10 +118,13 @@ def frames(graph: Callable[[GraphSettings], list[ProcessSpec]], namespace: str) 
 @pytest.mark.parametrize(("namespace", "prefix"), [("robot1", "robot1/"), ("/a/", "a/")])
 def test_two_robots_have_no_frame_in_common(namespace: str, prefix: str) -> None:
     prefixed = {"frame_prefix": prefix}
+    commanding = {"frame_id": f"{prefix}base_link"}
     expected = {
         "bridge": prefixed,
         "odometry": {"odom_frame": f"{prefix}odom", "base_frame": f"{prefix}base_link"},
         "description": prefixed,
+        "teleop": commanding,
+        "web": commanding,
     }
     assert frames(real_graph, namespace) == expected
     assert frames(sim_graph, namespace) == {"sim": prefixed, **expected}

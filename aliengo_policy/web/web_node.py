@@ -42,6 +42,7 @@ PARAMETERS = (
     Parameter("rate_hz", 20.0, "refresh rate of the page [Hz]", 1.0, 100.0),
     Parameter("command_topic", "cmd_vel_web", "cmd_vel where no teleop node runs"),
     Parameter("use_stamped", False, "publish TwistStamped"),
+    Parameter("frame_id", "base_link", "frame of a TwistStamped"),
 )
 
 
@@ -59,6 +60,7 @@ class WebNode(Node):
         super().__init__("web")
         values = declare_parameters(self, PARAMETERS)
         self._stamped: bool = values["use_stamped"]
+        self._frame_id: str = values["frame_id"]
         self._status = Status(position=np.array([0.0, 0.0, robot.stand_height()]))
         self._last_joints = float("-inf")
         self._truth_heard = False
@@ -146,7 +148,7 @@ class WebNode(Node):
             return
         stamped = TwistStamped(twist=twist)
         stamped.header.stamp = self.get_clock().now().to_msg()
-        stamped.header.frame_id = "base_link"
+        stamped.header.frame_id = self._frame_id
         self._command_out.publish(stamped)
 
     def _estop(self) -> None:
