@@ -88,6 +88,24 @@ def test_pushes_come_at_their_times_and_repeat_with_the_seed(tmp_path: Path) -> 
     np.testing.assert_array_equal(first.settled, np.arange(125) >= 25)
 
 
+def test_more_physics_steps_converge_within_the_same_control_period(tmp_path: Path) -> None:
+    policy = constant_policy(tmp_path / "p.onnx", action=0.2)
+    short = dataclasses.replace(CALM, seconds=0.2, settle_s=0.1)
+    coarse, fine, finest = (
+        rollouts(policy, dataclasses.replace(short, physics_steps=steps)) for steps in (4, 20, 80)
+    )
+    assert coarse.joint_velocities.shape == finest.joint_velocities.shape == (3, 10, 12)
+    # First order: five times the steps, about a fifth of the error.
+    errors = [np.abs(t.joint_positions - finest.joint_positions).mean() for t in (coarse, fine)]
+    assert 0.0 < errors[1] < 0.4 * errors[0]
+
+
+@pytest.mark.parametrize("steps", [0, 3, 101])
+def test_too_few_and_too_many_physics_steps_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"physics_steps is {steps}, expected 4 to 100"):
+        RolloutConfig(physics_steps=steps)
+
+
 def test_softer_gains_of_the_contract_are_used(tmp_path: Path) -> None:
     stiff = rollouts(constant_policy(tmp_path / "a.onnx"), CALM)
     soft = rollouts(constant_policy(tmp_path / "b.onnx", kp=(30.0,) * 12, kd=(1.0,) * 12), CALM)
