@@ -41,10 +41,10 @@ RESULTS = ROOT / "logs" / "figures"
 
 WALKS = (("base", 1.0), ("residual", 3.0))
 SIDE_BY_SIDE = (
-    ("former_base", 1.0, "their base at 1.0 m/s"),
+    ("base", 1.0, "base at 1.0 m/s"),
     ("residual", 1.6, "residual at 1.6 m/s"),
     ("residual", 3.0, "residual at 3.0 m/s"),
-    ("former_base", 1.6, "their base, commanded 1.6 m/s"),
+    ("base", 1.6, "base, commanded 1.6 m/s"),
     ("finetune", 1.6, "fine-tuned at 1.6 m/s"),
     ("finetune", 3.0, "fine-tuned at 3.0 m/s"),
 )
@@ -158,7 +158,7 @@ def draw_tables(out: Path, rollouts: int) -> None:
         "base": EvaluateArgs(policy=MODELS / "base.onnx"),
         "residual": EvaluateArgs(policy=residual, commands=("fast",)),
         "compare": EvaluateArgs(
-            compare=(MODELS / "former_base.onnx", MODELS / "finetune.onnx", residual),
+            compare=(MODELS / "base.onnx", MODELS / "finetune.onnx", residual),
             commands=("compare",),
         ),
     }

@@ -89,28 +89,23 @@ RECIPES: Dict[str, Recipe] = {
         "aliengo_amp",
         (Stage(5.3, _WALK), Stage(4.1, _IN_STEP)),
     ),
-    # The fast policies were made on it and stand on it still.
-    "former_base": Recipe(
-        "aliengo_amp",
-        (Stage(8.8),),
-    ),
     "residual": Recipe(
         "aliengo_residual",
         (
-            Stage(5.5, (*_RUN, _BEARING_FEET, "2.0")),
+            Stage(5.7, (*_RUN, _BEARING_FEET, "2.0")),
             Stage(
-                8.2, (*_PRECISE, "--cfg.task.commands.lateral_fraction", "0.25", _BEARING_FEET, "3.0")
+                6.4, (*_PRECISE, "--cfg.task.commands.lateral_fraction", "0.25", _BEARING_FEET, "3.0")
             ),
-            Stage(4.5, _TURN),
+            Stage(4.2, _TURN),
         ),
-        base="former_base",
+        base="base",
         evaluation=("--commands", "fast"),
     ),
     "finetune": Recipe(
         "aliengo_finetune",
-        (Stage(2.3, _RUN), Stage(4.5, (*_PRECISE, *_TURN))),
-        base="former_base",
+        (Stage(2.2, _RUN), Stage(4.4, (*_PRECISE, *_TURN))),
+        base="base",
         evaluation=("--commands", "compare"),
-        compared_with=("former_base", "residual"),
+        compared_with=("base", "residual"),
     ),
 }  # fmt: skip

@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_goes_on_and_makes_all_of_it(motion: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["walk"], "no policy 'walk', allowed are base, former_base, residual, finetune"),
+        (["walk"], "no policy 'walk', allowed are base, residual, finetune"),
         (["base", "--slower", "0"], "--slower is 0, expected a positive factor"),
         (["base", "--motion_files", "nowhere/*.txt"], "no motion files match 'nowhere/*.txt'"),
     ],

@@ -26,7 +26,7 @@ SMALL = [
     "--cfg.num_envs", "4", "--cfg.ppo.rollout_steps", "4", "--cfg.ppo.epochs", "1",
     "--cfg.network.hidden", "16", "8", "--cfg.residual.hidden", "16", "--cfg.amp.hidden", "16", "8",
     "--cfg.amp.batch_size", "32", "--cfg.amp.updates", "1", "--cfg.amp.replay_inserts", "16",
-    "--cfg.amp.replay_size", "64", "--cfg.style.table_size", "200", "--cfg.task.simulation.decimation", "4",
+    "--cfg.amp.replay_size", "64", "--cfg.style.table_size", "200",
 ]  # fmt: skip
 
 

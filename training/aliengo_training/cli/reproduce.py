@@ -49,7 +49,7 @@ class ReproduceArgs:
     `-- --num_envs 4096`. The numbers are for one NVIDIA H200: on a slower GPU give `--slower`.
 
     Attributes:
-        policy: base, former_base, residual or finetune.
+        policy: base, residual or finetune.
         motion_files: Glob pattern of the reference motions (quote it).
         slower: Factor on all training times.
         sim: mujoco_warp, mujoco or isaacgym.
