@@ -320,4 +320,7 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown simulator 'bullet', allowed are mujoco_warp"):
         make_simulator("bullet", 1, "cpu")
     for name in EXPERIMENTS:
-        assert experiment(name).task.name == name
+        task = experiment(name).task
+        assert task.name == name
+        # Whatever the physics step, the robot is commanded at its own rate.
+        assert task.simulation.control_period_s == robot.CONTROL_PERIOD_S

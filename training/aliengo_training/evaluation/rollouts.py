@@ -57,8 +57,9 @@ class RolloutConfig:
         push_interval_s: Time between pushes [s]; 0 never pushes.
         push_velocity: Largest planar velocity change of a push, uniform in size and angle [m/s].
         recovery_s: Time after a push that "steady" figures leave out [s].
-        physics_steps: Per control step of 20 ms. 4, as in the base's training, are fast to compute; with 20 the motors'
-            law acts at 1 kHz, as on the robot and in the twin, and fast legs run a few percent faster.
+        physics_steps: Physics steps in a control step of 20 ms, 4 to 100. 4, as in the base's training, are fast to
+            compute; with 20 the motors follow their law at 1 kHz, as on the robot and in the twin, and fast policies
+            run a few percent faster.
         body_contacts: Whether thighs and calves collide. A fall is judged as in training
             (`ResetConfig`): by the trunk's contact, height and tilt and by the height of the knees.
         noise: Sensor noise.

@@ -1,7 +1,7 @@
 """MuJoCo Warp: thousands of Aliengos on one GPU, a control step being one captured CUDA graph.
 
 Torch and Warp share one stream and the same memory: the tensors of `Simulator` are views of Warp's arrays. All that
-happens between two policy steps inside the physics (delayed targets, four physics steps, contact forces) is recorded
+happens between two policy steps inside the physics (delayed targets, the physics steps, contact forces) is recorded
 once and replayed with a single launch; launched one by one from Python the same kernels are ten times slower.
 """
 

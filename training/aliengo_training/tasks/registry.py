@@ -24,7 +24,8 @@ def amp_experiment() -> ExperimentConfig:
 def _fast_task(name: str) -> TaskConfig:
     return TaskConfig(
         name=name,
-        # At 5 ms fast legs lose speed that they have at a motor's 1 kHz: learned there, 2.5 m/s become 2.7.
+        # With steps of 5 ms fast legs are slower than with motors at 1 kHz: what was learned so ran at 2.7 m/s in the
+        # twin when told 2.5 (docs/decisions/0018).
         simulation=SimulationConfig(timestep_s=0.004, decimation=5),
         commands=CommandConfig(
             # From 0, not from where the base ends: whoever turns on the spot or walks sideways asks for it, too.
@@ -49,7 +50,7 @@ def _fast_task(name: str) -> TaskConfig:
             bearing_feet=3.0,
             termination=20.0,
             target_step=3.0,
-            # Long strides at 3 m/s otherwise brake with more than a robot's supply may be asked for.
+            # Long strides at 3 m/s otherwise brake with more power than the bridge allows.
             power=20.0,
             linear_velocity_width=0.5,
             linear_velocity_fine_width=0.03,

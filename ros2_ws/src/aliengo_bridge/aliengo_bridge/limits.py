@@ -75,7 +75,7 @@ class SafetyLimits:
         10,
         "states",
         "lower",
-        "the same for power: feet that touch down at 3 m/s brake with more than the limit for 8 ms",
+        "the same for power: landings of a fast gait may brake with more than the limit for 10 ms",
     )
     joint_margin_rad: float = _limit(
         0.0, 0.0, 0.5, "rad", "higher", "distance that targets keep from the joint limits"

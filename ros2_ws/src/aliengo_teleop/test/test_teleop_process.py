@@ -80,7 +80,9 @@ class Robot:
         self._last_held = 0.0
         twist = TwistStamped if stamped else Twist
         listen = self.node.create_subscription
-        listen(twist, "cmd_vel", lambda m: self._on_command(m.twist if stamped else m), 10)
+        self.stamped = stamped
+        self.frames: set[str] = set()
+        listen(twist, "cmd_vel", self._on_stamped if stamped else self._on_command, 10)
         listen(String, "mode_request", lambda m: self.modes.append(m.data), 10)
         listen(Bool, "estop", lambda m: self.estops.append(m.data), 10)
         listen(CommandSource, "teleop/source", self._on_source, LATCHED)
@@ -89,6 +91,10 @@ class Robot:
         self.navigation = self.node.create_publisher(twist, "cmd_vel_nav", 1)
         self._bridge = self.node.create_publisher(BridgeState, "bridge/state", LATCHED)
         self.node.create_service(Trigger, "bridge/reset_fault", self._on_reset)
+
+    def _on_stamped(self, message: TwistStamped) -> None:
+        self.frames.add(message.header.frame_id)
+        self._on_command(message.twist)
 
     def _on_command(self, twist: Twist) -> None:
         self.commands.append((time.monotonic(), twist.linear.x))
@@ -169,7 +175,7 @@ def robot(request):
     stamped = str(request.param).lower()
     with process(
         "-m", "aliengo_teleop.teleop_node", "--ros-args", "-p", f"use_stamped:={stamped}",
-        "-p", "buttons.estop:=[1, 6]", "-p", "buttons.reset:=[6, 7]",
+        "-p", "frame_id:=a/base_link", "-p", "buttons.estop:=[1, 6]", "-p", "buttons.reset:=[6, 7]",
     ):  # fmt: skip
         # Two: this test's own ear and the node.
         robot.spin_until(lambda: robot.joy.get_subscription_count() == 2, "the teleop node")
@@ -194,6 +200,7 @@ def drive(robot: Robot) -> None:
 def test_a_released_dead_man_is_zero_velocity_in_time(robot):
     drive(robot)
     robot.assert_stops(time.monotonic(), lambda: robot.hold(1.0))
+    assert robot.frames == ({"a/base_link"} if robot.stamped else set())
 
 
 def test_a_killed_joystick_is_zero_velocity_in_time(robot):
