@@ -157,7 +157,7 @@ def sim_graph(settings: GraphSettings) -> list[ProcessSpec]:
         package="aliengo_sim",
         executable="sim_node",
         module="sim_node",
-        parameters={"port": settings.robot_port, **_prefix_parameter(settings)},
+        parameters={"port": settings.robot_port, **_frames(settings, frame_prefix="")},
         parameter_files=(shared_folder("config") / "sim.yaml",),
         options=("--viewer",) if settings.viewer else (),
         critical=True,
@@ -166,22 +166,13 @@ def sim_graph(settings: GraphSettings) -> list[ProcessSpec]:
     return [twin, _bridge(settings, "127.0.0.1", "udp"), *_above_bridge(settings)]
 
 
-def _frame_prefix(settings: GraphSettings) -> str:
-    """What all frames of a robot begin with: tf is one topic for all robots, so they must differ."""
+def _frames(settings: GraphSettings, **frames: str) -> dict[str, ParameterValue]:
+    """Parameters that name frames, with the namespace before each: tf is one topic for all robots, so they must differ.
+
+    Without a namespace there are none, so that a parameter file may say otherwise.
+    """
     namespace = settings.namespace.strip("/")
-    return f"{namespace}/" if namespace else ""
-
-
-def _prefix_parameter(settings: GraphSettings) -> dict[str, ParameterValue]:
-    """Nothing without a namespace, so that a parameter file may say otherwise."""
-    prefix = _frame_prefix(settings)
-    return {"frame_prefix": prefix} if prefix else {}
-
-
-def _command_frame(settings: GraphSettings) -> dict[str, ParameterValue]:
-    """The frame of velocity commands, for the nodes that send them."""
-    prefix = _frame_prefix(settings)
-    return {"frame_id": f"{prefix}base_link"} if prefix else {}
+    return {name: f"{namespace}/{frame}" for name, frame in frames.items()} if namespace else {}
 
 
 def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
@@ -196,7 +187,7 @@ def _bridge(settings: GraphSettings, address: str, link: str) -> ProcessSpec:
             "robot_port": settings.robot_port,
             "local_port": settings.local_port,
             "shadow": settings.shadow,
-            **_prefix_parameter(settings),
+            **_frames(settings, frame_prefix=""),
         },
         parameter_files=(shared_folder("config") / "bridge.yaml",),
         critical=True,
@@ -214,7 +205,7 @@ def _above_bridge(settings: GraphSettings) -> list[ProcessSpec]:
     if settings.web:
         parameters: dict[str, ParameterValue] = {
             "host": settings.web_host,
-            **_command_frame(settings),
+            **_frames(settings, frame_id="base_link"),
         }
         specs.append(ProcessSpec("web", "aliengo_policy", "web_node", "web.web_node", parameters))
     if settings.record:
@@ -241,16 +232,10 @@ def _policy(settings: GraphSettings) -> ProcessSpec:
 
 
 def _observers(settings: GraphSettings) -> list[ProcessSpec]:
-    parameters: dict[str, dict[str, ParameterValue]] = {
-        "odometry": {},
-        "description": _prefix_parameter(settings),
+    parameters = {
+        "odometry": _frames(settings, odom_frame="odom", base_frame="base_link"),
+        "description": _frames(settings, frame_prefix=""),
     }
-    prefix = _frame_prefix(settings)
-    if prefix:
-        parameters["odometry"] = {
-            "odom_frame": f"{prefix}odom",
-            "base_frame": f"{prefix}base_link",
-        }
     return [
         ProcessSpec(name, "aliengo_policy", f"{name}_node", f"{name}_node", values)
         for name, values in parameters.items()
@@ -265,7 +250,7 @@ def _teleop(settings: GraphSettings) -> Sequence[ProcessSpec]:
         package="aliengo_teleop",
         executable="teleop_node",
         module="teleop_node",
-        parameters=_command_frame(settings),
+        parameters=_frames(settings, frame_id="base_link"),
         parameter_files=files,
         critical=True,
     )

@@ -40,25 +40,22 @@ def driven(monkeypatch: pytest.MonkeyPatch, kind: type, *parameters: str) -> Any
     """The command that a listener hears when the stick of the page is moved."""
     monkeypatch.setattr(web_node, "WebView", Page)
     arguments = [word for value in parameters for word in ("-p", value)]
+    heard: list[Any] = []
     rclpy.init(args=["--ros-args", *arguments], domain_id=DOMAIN)
-    node, heard = web_node.WebNode(), []
-    ear = rclpy.create_node("ear")
-    ear.create_subscription(kind, "cmd_vel_web", heard.append, 1)
-    executor = SingleThreadedExecutor()
-    executor.add_node(ear)
-
-    def pressed() -> bool:
-        node.view.controls.drive(0.5, -0.25, 0.75)
-        executor.spin_once(timeout_sec=0.05)
-        return bool(heard)
-
     try:
+        node, ear = web_node.WebNode(), rclpy.create_node("ear")
+        ear.create_subscription(kind, "cmd_vel_web", heard.append, 1)
+        executor = SingleThreadedExecutor()
+        executor.add_node(ear)
+
+        def pressed() -> bool:
+            node.view.controls.drive(0.5, -0.25, 0.75)
+            executor.spin_once(timeout_sec=0.05)
+            return bool(heard)
+
         wait_for(pressed, "a command of the page")
     finally:
-        executor.shutdown()
-        ear.destroy_node()
-        node.destroy_node()
-        rclpy.shutdown()
+        rclpy.shutdown()  # ends the nodes, too
     return heard[0]
 
 

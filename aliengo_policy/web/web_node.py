@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from aliengo_msgs.msg import BridgeState, CommandSource, PolicyState
-from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -28,6 +27,7 @@ from aliengo_description.conventions_node import LATCHED
 from aliengo_description.parameters import Parameter
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
+from aliengo_description.velocity_node import VelocityPublisher
 from aliengo_policy.web.model import read_model
 from aliengo_policy.web.view import Controls, Status, WebView
 
@@ -59,8 +59,6 @@ class WebNode(Node):
         """
         super().__init__("web")
         values = declare_parameters(self, PARAMETERS)
-        self._stamped: bool = values["use_stamped"]
-        self._frame_id: str = values["frame_id"]
         self._status = Status(position=np.array([0.0, 0.0, robot.stand_height()]))
         self._last_joints = float("-inf")
         self._truth_heard = False
@@ -68,8 +66,9 @@ class WebNode(Node):
         self._mode_out = self.create_publisher(String, "mode_request", 10)
         self._policy_out = self.create_publisher(String, "policy_request", 10)
         self._estop_out = self.create_publisher(Bool, "estop", 10)
-        twist = TwistStamped if self._stamped else Twist
-        self._command_out = self.create_publisher(twist, values["command_topic"], 1)
+        self._command_out = VelocityPublisher(
+            self, values["command_topic"], values["use_stamped"], values["frame_id"]
+        )
         self._reset_client = self.create_client(Trigger, "bridge/reset_fault")
         self._listen()
 
@@ -77,7 +76,7 @@ class WebNode(Node):
         controls = Controls(
             request_mode=lambda mode: self._mode_out.publish(String(data=mode)),
             request_policy=lambda name: self._policy_out.publish(String(data=name)),
-            drive=self._drive,
+            drive=self._command_out.publish,
             estop=self._estop,
             reset=self._reset,
         )
@@ -139,17 +138,6 @@ class WebNode(Node):
 
     def _on_source(self, message: CommandSource) -> None:
         self._status.source = message.source
-
-    def _drive(self, vx: float, vy: float, wz: float) -> None:
-        twist = Twist()
-        twist.linear.x, twist.linear.y, twist.angular.z = float(vx), float(vy), float(wz)
-        if not self._stamped:
-            self._command_out.publish(twist)
-            return
-        stamped = TwistStamped(twist=twist)
-        stamped.header.stamp = self.get_clock().now().to_msg()
-        stamped.header.frame_id = self._frame_id
-        self._command_out.publish(stamped)
 
     def _estop(self) -> None:
         self._estop_out.publish(Bool(data=True))

@@ -26,6 +26,7 @@ from aliengo_description.conventions_node import LATCHED, listen_for_estop
 from aliengo_description.parameters_node import declare_parameters
 from aliengo_description.run_node import run_node
 from aliengo_description.scheduling import raise_priority
+from aliengo_description.velocity_node import VelocityPublisher
 from aliengo_teleop.core import Output, Teleop
 from aliengo_teleop.mapping import Velocity
 from aliengo_teleop.parameters import GAMEPAD_PARAMETERS, PARAMETERS, make_config
@@ -45,13 +46,11 @@ class TeleopNode(Node):
         values = declare_parameters(self, PARAMETERS, others=GAMEPAD_PARAMETERS)
         self._teleop = Teleop(make_config(values))
         self._stamped: bool = values["use_stamped"]
-        self._frame_id: str = values["frame_id"]
         self._policies: list[str] = []
         self._policy = ""
         self._source = ""
 
-        twist = TwistStamped if self._stamped else Twist
-        self._command_out = self.create_publisher(twist, "cmd_vel", 1)
+        self._command_out = VelocityPublisher(self, "cmd_vel", self._stamped, values["frame_id"])
         self._mode_out = self.create_publisher(String, "mode_request", 10)
         self._policy_out = self.create_publisher(String, "policy_request", 10)
         self._estop_out = self.create_publisher(Bool, "estop", 10)
@@ -61,6 +60,7 @@ class TeleopNode(Node):
             self.create_subscription(
                 Joy, topic, lambda m, s=source: self._on_joy(s, m), qos_profile_sensor_data
             )
+        twist = TwistStamped if self._stamped else Twist
         for source, topic in (("web", "cmd_vel_web"), ("navigation", "cmd_vel_nav")):
             self.create_subscription(twist, topic, lambda m, s=source: self._on_twist(s, m), 1)
         listen_for_estop(self, self._on_estop)
@@ -114,17 +114,8 @@ class TeleopNode(Node):
             self._source_out.publish(
                 CommandSource(stamp_ns=self.get_clock().now().nanoseconds, source=output.source)
             )
-        if output.velocity is None:
-            return
-        twist = Twist()
-        twist.linear.x, twist.linear.y, twist.angular.z = output.velocity
-        if not self._stamped:
-            self._command_out.publish(twist)
-            return
-        stamped = TwistStamped(twist=twist)
-        stamped.header.stamp = self.get_clock().now().to_msg()
-        stamped.header.frame_id = self._frame_id
-        self._command_out.publish(stamped)
+        if output.velocity is not None:
+            self._command_out.publish(*output.velocity)
 
     def _request_next_policy(self) -> None:
         if not self._policies:
